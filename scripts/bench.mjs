@@ -1,0 +1,10 @@
+// npm run -s bench -- PATTERN [--json] [--rounds N] [--threads N]: builds what is missing and runs the benches (bench/main.ts).
+import { main, run } from './lib/run.mjs'
+import { buildAll } from './lib/steps.mjs'
+
+await main(async () => {
+  const env = await buildAll()
+  return await run(process.execPath, ['--enable-source-maps', 'build/ts/bench/main.js', ...process.argv.slice(2)], {
+    env,
+  })
+})

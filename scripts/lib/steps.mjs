@@ -1,0 +1,84 @@
+// The steps from a fresh clone to something that runs. Each is skipped when nothing it depends on has changed.
+import { copyFileSync, existsSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { ensureLibtorch, libtorchEnv } from '../libtorch.mjs'
+import { must, root, Stop, say } from './run.mjs'
+import { fingerprint, step } from './stamp.mjs'
+
+/** The addon as src/native.ts looks for it. */
+export const addon = `build/quarterturn.${process.platform}-${process.arch}-gnu.node`
+
+/** What cargo compiles. */
+const RUST = ['crates', 'Cargo.toml', 'Cargo.lock', '.cargo']
+
+/** The packages of package-lock.json. */
+export async function packages() {
+  const lock = fingerprint(['package-lock.json', '.npmrc'], [process.version])
+  await step('packages', lock, ['node_modules/.package-lock.json'], async () => {
+    say('installing packages')
+    await must('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'])
+  })
+}
+
+/** libtorch; returns the environment that a build or test needs to find it. */
+export async function libtorch() {
+  return libtorchEnv(await ensureLibtorch())
+}
+
+/** The addon and build/index.d.ts. `write` also renews the committed index.d.ts. */
+export async function buildAddon(env, { write = false } = {}) {
+  const print = fingerprint([...RUST, 'package.json'], [env.LIBTORCH])
+  await step('addon', print, [addon, 'build/index.d.ts'], async () => {
+    say('building the addon (a few minutes the first time)')
+    mkdirSync(join(root, 'build'), { recursive: true })
+    await must(
+      'npx',
+      [
+        ...[
+          'napi',
+          'build',
+          '--platform',
+          '--release',
+          '--manifest-path',
+          'crates/node/Cargo.toml',
+          '--package-json-path',
+          'package.json',
+        ],
+        ...['--output-dir', 'build', '--dts', 'index.d.ts', '--no-js', '--no-const-enum'],
+      ],
+      { env },
+    )
+    if (!existsSync(join(root, addon))) throw new Stop(`the build ended without ${addon}`)
+  })
+  if (write) copyFileSync(join(root, 'build/index.d.ts'), join(root, 'index.d.ts'))
+}
+
+/** dist/: what the package holds. */
+export async function buildLibrary() {
+  const print = fingerprint(['src', 'index.d.ts', 'tsconfig.json', '.config/tsconfig.dist.json', 'package-lock.json'])
+  await step('library', print, ['dist/index.js'], async () => {
+    say('compiling src')
+    await must('npx', ['tsc', '-p', '.config/tsconfig.dist.json'])
+  })
+}
+
+/** build/ts: examples and benches, which import `quarterturn` as any program does. */
+export async function buildPrograms() {
+  const own = ['examples', 'bench', 'tsconfig.json', '.config/tsconfig.programs.json']
+  if (!existsSync(join(root, 'examples')) && !existsSync(join(root, 'bench'))) return
+  const print = fingerprint([...own, 'src', 'index.d.ts'])
+  await step('programs', print, ['build/ts'], async () => {
+    say('compiling examples and benches')
+    await must('npx', ['tsc', '-p', '.config/tsconfig.programs.json'])
+  })
+}
+
+/** Everything; returns the environment with which to run it. */
+export async function buildAll(options) {
+  await packages()
+  const env = await libtorch()
+  await buildAddon(env, options)
+  await buildLibrary()
+  await buildPrograms()
+  return env
+}
