@@ -1,0 +1,93 @@
+// Element types: their codes on the wire, sizes, JavaScript arrays, and PyTorch's promotion between them.
+import { DTypeError } from '../errors.js'
+
+/** Element types. `bfloat16` has no JavaScript array: its bits are read as a `Uint16Array`. */
+export type DType = 'float32' | 'float64' | 'bfloat16' | 'int64' | 'bool'
+export type FloatDType = 'float32' | 'float64' | 'bfloat16'
+
+export interface ArrayOf {
+  float32: Float32Array
+  float64: Float64Array
+  bfloat16: Uint16Array
+  int64: BigInt64Array
+  bool: Uint8Array
+}
+
+/** What one element is in JavaScript. */
+export interface ElementOf {
+  float32: number
+  float64: number
+  bfloat16: number
+  int64: number
+  bool: boolean
+}
+
+type Category = 'bool' | 'integer' | 'float'
+
+interface DTypeInfo {
+  code: number
+  bytes: number
+  category: Category
+  array: new (buffer: ArrayBuffer) => ArrayOf[DType]
+}
+
+export const dtypes: { readonly [D in DType]: DTypeInfo } = {
+  float32: { code: 0, bytes: 4, category: 'float', array: Float32Array },
+  float64: { code: 1, bytes: 8, category: 'float', array: Float64Array },
+  bfloat16: { code: 2, bytes: 2, category: 'float', array: Uint16Array },
+  int64: { code: 3, bytes: 8, category: 'integer', array: BigInt64Array },
+  bool: { code: 4, bytes: 1, category: 'bool', array: Uint8Array },
+}
+
+const rank: Record<Category, number> = { bool: 0, integer: 1, float: 2 }
+
+export function isDType(value: unknown): value is DType {
+  return typeof value === 'string' && Object.hasOwn(dtypes, value)
+}
+
+export function checkDType(value: unknown, op: string): DType {
+  if (isDType(value)) return value
+  const expected = Object.keys(dtypes).join(', ')
+  if (value === 'float16') {
+    throw new DTypeError(`${op}: float16 is refused on the CPU, where one matmul takes seconds; use bfloat16`, {
+      op,
+      expected,
+      got: 'float16',
+    })
+  }
+  throw new DTypeError(`${op}: dtype must be one of ${expected}, got ${String(value)}`, { op, expected, got: String(value) })
+}
+
+export function isFloat(dtype: DType): dtype is FloatDType {
+  return dtypes[dtype].category === 'float'
+}
+
+/** The dtype of an arithmetic result of two tensors, as PyTorch promotes: category first, then width. */
+export function promote(a: DType, b: DType): DType {
+  if (a === b) return a
+  const byCategory = rank[dtypes[a].category] - rank[dtypes[b].category]
+  if (byCategory !== 0) return byCategory > 0 ? a : b
+  // Two different floats: bfloat16 < float32 < float64.
+  return dtypes[a].bytes > dtypes[b].bytes ? a : b
+}
+
+/** The dtype of a tensor combined with a JavaScript number: the number changes the category, never the width. */
+export function promoteScalar(tensor: DType, scalar: number | boolean): DType {
+  if (typeof scalar === 'boolean') return tensor
+  const category = dtypes[tensor].category
+  if (category === 'float') return tensor
+  if (!Number.isInteger(scalar)) return 'float32'
+  return 'int64'
+}
+
+/** What a function of real numbers gives: floats stay, the rest becomes float32. */
+export function floating(dtype: DType): DType {
+  return isFloat(dtype) ? dtype : 'float32'
+}
+
+/** The float value of the bits of a bfloat16: the upper half of a float32. */
+export function fromBfloat16(bits: Uint16Array): Float32Array {
+  const wide = new Uint32Array(bits.length)
+  for (let i = 0; i < bits.length; i++) wide[i] = (bits[i] as number) << 16
+  return new Float32Array(wide.buffer)
+}

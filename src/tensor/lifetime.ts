@@ -1,0 +1,78 @@
+// How long tensors live: the collector, scopes and dispose() all end here, and their bytes are counted here.
+import { account, release } from './queue.js'
+
+/** What the bookkeeping needs of a tensor. */
+export interface Owned {
+  dispose(): void
+}
+
+/** Live tensors of this thread, the bytes of their elements, and the most there were at once. */
+export interface MemoryCount {
+  tensors: number
+  bytes: number
+  peakBytes: number
+}
+
+const count: MemoryCount = { tensors: 0, bytes: 0, peakBytes: 0 }
+let scope: Owned[] | undefined
+
+const registry = new FinalizationRegistry<{ id: number; bytes: number }>(({ id, bytes }) => discard(id, bytes))
+
+/** Registers a new handle. `held` is what remains to be released when it is gone. */
+export function adopt(owner: Owned, id: number, bytes: number): void {
+  count.tensors++
+  count.bytes += bytes
+  if (count.bytes > count.peakBytes) count.peakBytes = count.bytes
+  account(bytes)
+  registry.register(owner, { id, bytes }, owner)
+  scope?.push(owner)
+}
+
+/** Releases a handle at once. */
+export function abandon(owner: Owned, id: number, bytes: number): void {
+  registry.unregister(owner)
+  discard(id, bytes)
+}
+
+function discard(id: number, bytes: number): void {
+  count.tensors--
+  count.bytes -= bytes
+  release(id, bytes)
+}
+
+/** Runs `fn`; whatever was made in it and is not in `kept(result)` is disposed; the rest belongs to the outer scope. */
+export function inScope<T>(fn: () => T, kept: (result: T) => Iterable<Owned>): T {
+  const outer = scope
+  const inner: Owned[] = []
+  scope = inner
+  let result: T
+  try {
+    result = fn()
+  } catch (error) {
+    scope = outer
+    for (const owner of inner) owner.dispose()
+    throw error
+  }
+  scope = outer
+  if (inner.length === 0) return result
+  const keep = new Set(kept(result))
+  for (const owner of inner) {
+    if (!keep.has(owner)) owner.dispose()
+    else outer?.push(owner)
+  }
+  return result
+}
+
+/** Takes a handle out of the scope it was made in: it lives until it is collected. */
+export function unscope(owner: Owned): void {
+  const index = scope?.lastIndexOf(owner) ?? -1
+  if (index >= 0) scope?.splice(index, 1)
+}
+
+export function memoryCount(): MemoryCount {
+  return { ...count }
+}
+
+export function resetPeak(): void {
+  count.peakBytes = count.bytes
+}

@@ -1,0 +1,15 @@
+// The table of operations. The addon has the same names; src/tensor/queue.ts looks their codes up when it is loaded.
+import { control } from './control.js'
+import { create } from './create.js'
+import { elementwise } from './elementwise.js'
+import { linalg } from './linalg.js'
+import { nn } from './nn.js'
+import { recurrent } from './recurrent.js'
+import { reduce } from './reduce.js'
+import { shape } from './shape.js'
+import type { OpSpec } from './spec.js'
+
+export const ops = { ...control, ...create, ...elementwise, ...linalg, ...nn, ...recurrent, ...reduce, ...shape }
+
+export type OpName = keyof typeof ops
+export type Attributes<N extends OpName> = (typeof ops)[N] extends OpSpec<infer A> ? A : never

@@ -1,0 +1,97 @@
+// What the table of operations says of each: the shape rule and the encoding of its attributes.
+import { DTypeError, ShapeError } from '../../errors.js'
+import { type Device, deviceCode } from '../device.js'
+import { type DType, dtypes, isFloat, promote } from '../dtype.js'
+import type { Meta } from '../record.js'
+import { show, type Shape } from '../shape.js'
+
+export type Input = Meta | undefined
+
+export interface OpSpec<A> {
+  /** The results for these inputs; throws where they do not fit. */
+  outputs(inputs: readonly Input[], attributes: A): Meta[]
+  /** The attributes as words, as docs/protocol.md orders them. */
+  attributes(attributes: A): readonly number[]
+  /** Results share the storage of an input. */
+  view?: true
+  /** No gradient flows through it. */
+  differentiable?: false
+  /** Inputs may be on different devices. */
+  anyDevice?: true
+}
+
+/** Fixes the attribute type of an entry of the table. */
+export function op<A>(spec: OpSpec<A>): OpSpec<A> {
+  return spec
+}
+
+export type None = Record<never, never>
+export const none: None = {}
+const noWords: readonly number[] = []
+export const nothing = (): readonly number[] => noWords
+
+/** Where and as what a new tensor is made. */
+export interface Place {
+  shape: Shape
+  dtype: DType
+  device: Device
+}
+
+export function placeWords({ dtype, device, shape }: Place): number[] {
+  return [dtypes[dtype].code, deviceCode(device), shape.length, ...shape]
+}
+
+export function list(items: readonly number[]): number[] {
+  return [items.length, ...items]
+}
+
+export const flag = (value: boolean): number => (value ? 1 : 0)
+
+/** The input at `index`, which the caller has made sure is there. */
+export function at(inputs: readonly Input[], index: number): Meta {
+  return inputs[index] as Meta
+}
+
+export function like(x: Meta, shape: Shape = x.shape, dtype: DType = x.dtype): Meta {
+  return { shape, dtype, device: x.device }
+}
+
+export function needRank(x: Meta, rank: number, op: string, name: string, form: string): void {
+  if (x.shape.length !== rank) throw badShape(op, name, form, x.shape)
+}
+
+export function badShape(op: string, name: string, form: string, got: Shape): ShapeError {
+  return new ShapeError(`${op}: ${name} must be ${form}, got ${show(got)}`, { op, expected: form, got: show(got) })
+}
+
+export function needFloat(x: Meta, op: string, name = 'input'): void {
+  if (!isFloat(x.dtype)) throw badDType(op, name, 'a float dtype', x.dtype)
+}
+
+export function needDType(x: Meta, dtype: DType, op: string, name: string): void {
+  if (x.dtype !== dtype) throw badDType(op, name, dtype, x.dtype)
+}
+
+/** All given inputs must have the dtype of the first. */
+export function needSameDType(inputs: readonly Input[], op: string): void {
+  const first = at(inputs, 0).dtype
+  for (const x of inputs) if (x !== undefined && x.dtype !== first) throw badDType(op, 'every operand', first, x.dtype)
+}
+
+export function badDType(op: string, name: string, expected: string, got: DType): DTypeError {
+  return new DTypeError(`${op}: ${name} must be ${expected}, got ${got}; convert with .to('${isFloatName(expected) ? expected : 'float32'}')`, {
+    op,
+    expected,
+    got,
+  })
+}
+
+function isFloatName(name: string): boolean {
+  return Object.hasOwn(dtypes, name)
+}
+
+export function promoteAll(inputs: readonly Input[]): DType {
+  let dtype: DType | undefined
+  for (const x of inputs) if (x !== undefined) dtype = dtype === undefined ? x.dtype : promote(dtype, x.dtype)
+  return dtype as DType
+}

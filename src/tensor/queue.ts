@@ -1,0 +1,250 @@
+// The queue to the engine: entries are written here, handed over once per tick or every 64, and answered by replies.
+import { isMainThread } from 'node:worker_threads'
+import { CaptureError, fromNative, type NativeErrorData, type QuarterturnError } from '../errors.js'
+import { native } from '../native.js'
+import { Words } from './words.js'
+
+const ENTRIES_PER_HANDOVER = 64
+const EXIT_GRACE_MS = 100
+const TRACED_ENTRIES = 200_000
+
+type Settle = { resolve: (payload: unknown) => void; reject: (error: QuarterturnError) => void }
+
+/** Where entries go: the queue itself, a unit of the second lane, or a program being recorded. */
+export interface Sink {
+  readonly words: Words
+  /** Whether its entries are counted by sequence numbers: those of a program are not. */
+  readonly counted: boolean
+  /** Bytes that the written entries will allocate. */
+  bytes: number
+  /** Optimizer steps among them. */
+  steps: number
+}
+
+const main: Sink = newSink(true)
+let sink: Sink = main
+let codes: Map<string, number> | undefined
+let nextId = 1
+let submitted = 0
+let finishedAt = 0
+let flushQueued = false
+let external = 0
+let inFlight = 0
+let keepAlive: NodeJS.Timeout | undefined
+let freed: number[] = []
+let macrotaskBytes = 0
+
+const requests = new Map<number, Settle>()
+const failures = new Map<number, QuarterturnError>()
+const names = new Map<number, () => string>()
+const tracing = process.env.QUARTERTURN_TRACE === '1'
+const sites = new Map<number, string>()
+
+/** A new id: of a tensor, a program or a request. */
+export function newId(): number {
+  return nextId++
+}
+
+/** Writes one entry to the current sink. */
+export function write(op: string, flags: number, inputs: readonly number[], outputs: readonly number[], attributes: readonly number[], bytes = 0): void {
+  const code = (codes ?? start()).get(op) as number
+  sink.words.entry(code + 4096 * flags, inputs, outputs, attributes)
+  sink.bytes += bytes
+  if (tracing && sink.counted) trace(submitted + main.words.entries + (sink === main ? 0 : sink.words.entries))
+  if (sink !== main) return
+  if (sink.words.entries >= ENTRIES_PER_HANDOVER) flush()
+  else if (!flushQueued) {
+    flushQueued = true
+    queueMicrotask(flush)
+  }
+}
+
+/** Counts one optimizer step for back pressure. */
+export function countStep(): void {
+  sink.steps++
+}
+
+/** Hands over what has been written. */
+export function flush(): void {
+  flushQueued = false
+  if (codes === undefined) return
+  if (freed.length > 0) {
+    main.words.entry(codes.get('free') as number, freed, [], [])
+    freed = []
+  }
+  submit(0, main)
+}
+
+function submit(lane: 0 | 1, from: Sink): void {
+  const { words, steps, bytes } = from
+  if (words.entries === 0 && external === 0) return
+  macrotaskBytes += bytes
+  const full = native().submit(lane, words.view(), steps, bytes, external)
+  submitted += words.entries
+  words.clear()
+  from.bytes = 0
+  from.steps = 0
+  external = 0
+  // Only a loop that never yields gets here with a full queue; it was blocking the event loop anyway.
+  if (full) native().wait()
+}
+
+/** Runs `record` with `target` as the sink, which must not be left by an await. */
+export function into<T>(target: Sink, record: () => T): T {
+  const outer = sink
+  sink = target
+  try {
+    return record()
+  } finally {
+    sink = outer
+  }
+}
+
+/** Whether entries are being recorded into something else than the queue. */
+export function isRecording(): boolean {
+  return sink !== main
+}
+
+export function newSink(counted: boolean): Sink {
+  return { words: new Words(), counted, bytes: 0, steps: 0 }
+}
+
+/** Hands over a unit of the second lane: it runs whole, before the rest of what is queued. */
+export function submitUnit(unit: Sink): void {
+  // What is queued comes first, but not the releases: the unit may use what was released after it was recorded.
+  submit(0, main)
+  submit(1, unit)
+}
+
+/** Writes a request and returns its payload when the engine has answered. */
+export function request(op: string, inputs: readonly number[], attributes: readonly number[]): Promise<unknown> {
+  if (isRecording()) {
+    throw new CaptureError(`${op}: a function that is being recorded cannot read values; return the tensor and read it outside`, { op })
+  }
+  return ask((id) => {
+    write(op, 0, inputs, [], [id, ...attributes])
+    flush()
+  })
+}
+
+/** A promise that the reply to `send`'s request id settles; keeps the process alive until then. */
+export function ask(send: (request: number) => void): Promise<unknown> {
+  if (codes === undefined) start()
+  return new Promise((resolve, reject) => {
+    const id = newId()
+    requests.set(id, { resolve, reject })
+    if (inFlight++ === 0) keepAlive?.ref()
+    send(id)
+  })
+}
+
+/** Tells the engine that nobody can use these tensors any more. */
+export function release(id: number, bytes: number): void {
+  freed.push(id)
+  external -= bytes
+  names.delete(id)
+  if (!flushQueued) {
+    flushQueued = true
+    queueMicrotask(flush)
+  }
+}
+
+/** Tells V8 about bytes that a handle keeps outside its heap. */
+export function account(bytes: number): void {
+  external += bytes
+}
+
+/** Gives the slot of a variable a name for error messages. */
+export function nameSlot(id: number, name: () => string): void {
+  names.set(id, name)
+}
+
+/** Throws the first error that nobody has awaited: called where training goes on (`step`, `save`, a loader's turn). */
+export function throwPending(): void {
+  for (const [id, error] of failures) {
+    failures.delete(id)
+    throw error
+  }
+}
+
+/** Forgets errors that nobody has awaited; returns them. */
+export function takePending(): QuarterturnError[] {
+  const all = [...failures.values()]
+  failures.clear()
+  return all
+}
+
+/** A turn of the event loop when much was allocated since the last one, so that finalizers run. */
+export async function breathe(budget = 64 * 2 ** 20): Promise<void> {
+  if (macrotaskBytes < budget) return
+  macrotaskBytes = 0
+  await new Promise((resolve) => setImmediate(resolve))
+}
+
+function start(): Map<string, number> {
+  const addon = native()
+  codes = new Map(addon.operations().map((name, code) => [name, code]))
+  addon.start(reply)
+  keepAlive = setInterval(() => {}, 2 ** 30)
+  keepAlive.unref()
+  // The engine must stop before libtorch's statics are destroyed; workers are cleaned up by the addon itself.
+  if (isMainThread) process.on('exit', (code) => addon.park(EXIT_GRACE_MS, code))
+  process.on('beforeExit', finish)
+  return codes
+}
+
+function reply(kind: 'value' | 'error' | 'failure', id: number, payload: unknown): void {
+  macrotaskBytes = 0
+  if (kind === 'failure') {
+    const data = payload as NativeErrorData
+    failures.set(data.id, toError(data))
+    return
+  }
+  const settle = requests.get(id)
+  requests.delete(id)
+  if (--inFlight === 0) keepAlive?.unref()
+  if (settle === undefined) return
+  if (kind === 'value') settle.resolve(payload)
+  else {
+    const data = payload as NativeErrorData
+    const known = failures.get(data.id)
+    failures.delete(data.id)
+    settle.reject(known ?? toError(data))
+  }
+}
+
+function toError(data: NativeErrorData): QuarterturnError {
+  const error = fromNative(data, data.slot ? names.get(data.slot)?.() : undefined)
+  error.recordedAt = sites.get(data.sequence)
+  if (error.recordedAt !== undefined) error.message += `\n    recorded at ${error.recordedAt}`
+  return error
+}
+
+/** Before a natural exit: run what is still queued, then say what failed and nobody asked for. */
+function finish(): void {
+  flush()
+  if (submitted > finishedAt) {
+    finishedAt = submitted + 1
+    void request('mark', [], [])
+    return
+  }
+  for (const error of takePending()) {
+    process.exitCode = 1
+    console.error(`Uncaught ${error.stack ?? error}`)
+  }
+}
+
+/** The user's own line, found by skipping the frames of this package. */
+function trace(sequence: number): void {
+  const frames = (new Error().stack ?? '').split('\n').slice(1)
+  const line = frames.find((frame) => !frame.includes(ownFolder) && !frame.includes('node:'))
+  if (line !== undefined) sites.set(sequence, line.trim().replace(/^at /, ''))
+  if (sites.size > TRACED_ENTRIES) sites.delete(sites.keys().next().value as number)
+}
+
+const ownFolder = import.meta.url.replace(/tensor\/queue\.(js|ts)$/, '')
+
+/** Operation names that the addon knows, for the test that compares the two tables. */
+export function operations(): string[] {
+  return [...(codes ?? start()).keys()]
+}
