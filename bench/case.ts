@@ -1,0 +1,54 @@
+// What a bench case is: two sides to compare, or a value to measure.
+import type { Peer } from './peer.js'
+
+/** What the front door was asked for. */
+export interface Settings {
+  rounds: number | undefined
+  threads: number | undefined
+}
+
+export interface Context {
+  threads: number
+  rounds: number
+  /** Starts bench/ours/`name` with options. */
+  ours(name: string, options?: object, env?: Record<string, string>): Promise<Peer>
+  /** Starts bench/opponents/`name` in the cached Python with torch 2.11.0. */
+  python(name: string, options?: object, env?: Record<string, string>): Promise<Peer>
+}
+
+interface Common {
+  /** `family/name`, part of the interface. */
+  id: string
+  unit: 'ms' | 'µs' | 's' | 'MB' | '%' | 'steps'
+  /** Threads of both sides unless `--threads` is given; absent: all that the machine has. */
+  threads?: number
+  /** Rounds unless `--rounds` is given. */
+  rounds?: number
+}
+
+/** Compares two sides: one number each per round; the ratio is theirs / ours, so more is better. */
+export interface RatioCase extends Common {
+  kind: 'ratio'
+  opponent: string
+  /** The ratio whose first quartile is to be reached. */
+  goal: number
+  start(context: Context): Promise<Duel>
+}
+
+export interface Duel {
+  /** Throws unless both sides compute the same. Called once, before anything is timed. */
+  check(): Promise<void>
+  ours(): Promise<number>
+  theirs(): Promise<number>
+  close(): Promise<void>
+}
+
+/** Measures one value per round; the median counts. */
+export interface ValueCase extends Common {
+  kind: 'value'
+  /** The value that must not be exceeded. */
+  goal: number
+  measure(context: Context): Promise<number>
+}
+
+export type BenchCase = RatioCase | ValueCase

@@ -1,0 +1,41 @@
+// Our side of train/lm and engine/activations: the model of bench/opponents/language_model.py, in a plain loop without scopes.
+import { grad, nn, optim, type Tensor } from 'quarterturn'
+import { options, serve, spread, tokens } from './common.js'
+
+const VOCABULARY = 8000
+const WIDTH = 256
+const LAYERS = 2
+const B = 32
+const T = 35
+const BATCHES = 8
+
+class LanguageModel extends nn.Module {
+  embed = new nn.Embedding(VOCABULARY, WIDTH)
+  rnn = new nn.LSTM(WIDTH, WIDTH, { numLayers: LAYERS })
+  head = new nn.Linear(WIDTH, VOCABULARY)
+
+  forward(x: Tensor): Tensor {
+    return this.head.forward(this.rnn.forward(this.embed.forward(x)).output)
+  }
+}
+
+options()
+const model = new LanguageModel()
+const parameters = [...model.parameters()]
+for (const [k, parameter] of parameters.entries()) parameter.assign(spread(parameter.shape, 1000 * k, 0.06))
+const optimizer = new optim.AdamW(parameters, { lr: 1e-3 })
+// A text is its own target, moved by one token.
+const batches = Array.from({ length: BATCHES }, (_, k) => ({
+  x: tokens([B, T], 5000 * k, VOCABULARY),
+  y: tokens([B, T], 5000 * k + 1, VOCABULARY),
+}))
+let count = 0
+
+async function step(): Promise<number> {
+  const { x, y } = batches[count++ % BATCHES] as (typeof batches)[number]
+  const loss = nn.functional.crossEntropy(model.forward(x), y)
+  optimizer.step(grad(loss, parameters))
+  return (await loss.item()) as number
+}
+
+await serve({ step })

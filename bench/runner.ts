@@ -1,0 +1,142 @@
+// Runs bench cases: interleaved rounds, quartiles of the ratio, one line or one JSON object per case.
+import { execFileSync } from 'node:child_process'
+import { availableParallelism, cpus } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import type { BenchCase, Context, RatioCase, Settings, ValueCase } from './case.js'
+import { startPeer } from './peer.js'
+import { pythonWithTorch } from './python.js'
+
+export interface Quartiles {
+  q1: number
+  median: number
+  q3: number
+}
+
+/** One line of `--json`. */
+export interface Result {
+  id: string
+  unit: string
+  ours?: number
+  theirs?: number
+  ratio?: Quartiles
+  opponent?: string
+  value?: number
+  goal: number
+  reached: boolean
+  threads: number
+  rounds: number
+  cpu: string
+  commit: string
+}
+
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url)) // from build/ts/bench
+
+/** Runs one case. */
+export async function runCase(item: BenchCase, settings: Settings): Promise<Result> {
+  const context = contextOf(item, settings)
+  const about = {
+    id: item.id,
+    unit: item.unit,
+    goal: item.goal,
+    threads: context.threads,
+    rounds: context.rounds,
+    ...machine(),
+  }
+  if (item.kind === 'value') {
+    const value = await runValue(item, context)
+    return { ...about, value: round(value), reached: value <= item.goal }
+  }
+  const { ours, theirs, ratio } = await runRatio(item, context)
+  return { ...about, ours, theirs, ratio, opponent: item.opponent, reached: ratio.q1 >= item.goal }
+}
+
+function contextOf(item: BenchCase, settings: Settings): Context {
+  const threads = settings.threads ?? item.threads ?? availableParallelism()
+  return {
+    threads,
+    rounds: settings.rounds ?? item.rounds ?? 15,
+    ours: (name, options = {}, env = {}) =>
+      startPeer(
+        process.execPath,
+        [
+          '--expose-gc',
+          fileURLToPath(new URL(`./ours/${name}.js`, import.meta.url)),
+          JSON.stringify({ threads, ...options }),
+        ],
+        env,
+      ),
+    python: async (name, options = {}, env = {}) => {
+      const script = `${ROOT}bench/opponents/${name}.py`
+      return startPeer(await pythonWithTorch(), [script, JSON.stringify({ threads, ...options })], env)
+    },
+  }
+}
+
+async function runValue(item: ValueCase, context: Context): Promise<number> {
+  const values: number[] = []
+  for (let i = 0; i < context.rounds; i++) values.push(await item.measure(context))
+  return quartiles(values).median
+}
+
+async function runRatio(item: RatioCase, context: Context) {
+  const duel = await item.start(context)
+  try {
+    await duel.check()
+    await duel.theirs() // a round that does not count: caches, allocators and clocks warm up
+    await duel.ours()
+    const ours: number[] = []
+    const theirs: number[] = []
+    for (let i = 0; i < context.rounds; i++) {
+      // Who goes first alternates, so that neither always meets the machine in the same state.
+      if (i % 2 === 0) theirs.push(await duel.theirs())
+      ours.push(await duel.ours())
+      if (i % 2 === 1) theirs.push(await duel.theirs())
+    }
+    const ratio = quartiles(ours.map((value, i) => (theirs[i] as number) / value))
+    return { ours: round(quartiles(ours).median), theirs: round(quartiles(theirs).median), ratio }
+  } finally {
+    await duel.close()
+  }
+}
+
+/** First quartile, median and third quartile, by linear interpolation. */
+export function quartiles(values: readonly number[]): Quartiles {
+  const sorted = [...values].sort((a, b) => a - b)
+  const at = (q: number) => {
+    const position = q * (sorted.length - 1)
+    const below = Math.floor(position)
+    const low = sorted[below] as number
+    const high = sorted[Math.min(below + 1, sorted.length - 1)] as number
+    return round(low + (position - below) * (high - low))
+  }
+  return { q1: at(0.25), median: at(0.5), q3: at(0.75) }
+}
+
+/** Four significant digits. */
+function round(value: number): number {
+  return Number(value.toPrecision(4))
+}
+
+function machine(): { cpu: string; commit: string } {
+  const all = cpus()
+  const git = (...args: string[]) =>
+    execFileSync('git', ['-C', ROOT, ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
+  let commit = 'unknown'
+  try {
+    const changed = git('status', '--porcelain', '--untracked-files=no', '--', 'src', 'crates', 'bench') !== ''
+    commit = git('rev-parse', '--short=10', 'HEAD') + (changed ? '+' : '')
+  } catch {
+    // not a git checkout: the result says so
+  }
+  return { cpu: `${all.length} × ${all[0]?.model.trim() ?? 'unknown'}`, commit }
+}
+
+/** The line for people. */
+export function line(result: Result): string {
+  const { id, unit, goal, reached, threads, rounds } = result
+  const tail = `${reached ? 'reached' : 'MISSED'}   ${threads} ${threads === 1 ? 'thread' : 'threads'}, ${rounds} rounds`
+  if (result.ratio === undefined)
+    return `${id.padEnd(30)} ${String(result.value)} ${unit}   goal ≤ ${goal} ${unit} ${tail}`
+  const { q1, median, q3 } = result.ratio
+  return `${id.padEnd(30)} ours ${result.ours} ${unit}, ${result.opponent ?? ''} ${result.theirs} ${unit}   ratio ${median} (${q1} … ${q3})   goal q1 ≥ ${goal} ${tail}`
+}
