@@ -7,12 +7,12 @@ import { tensorsIn } from './tree.js'
 
 /**
  * Runs a synchronous function without gradients, ahead of the queue: its operations see the weights of that moment, never half an update.
- * Its temporaries are freed.
+ * Its results are read ahead of the queue too. Its temporaries are freed.
  */
 export function ahead<T>(fn: () => T): T {
   const run = (): T => inScope(() => withGrad(false, () => synchronous(fn, 'predict')), tensorsIn)
   if (isRecording()) return run()
-  const unit = newSink(true)
+  const unit = newSink('unit')
   const result = into(unit, run)
   submitUnit(unit)
   return result

@@ -41,9 +41,9 @@ class Recording implements Program {
 /** Records `fn` over placeholders for `inputs` and defines it in the engine; `captured` variables join the inputs at `position`. */
 function define(op: string, inputs: readonly (Meta & { requiresGrad: boolean })[], fn: (placeholders: Tensor[]) => unknown, position = inputs.length, liftsVariables = true): Recorded {
   const recording = new Recording(op, liftsVariables)
-  const sink = newSink(false)
+  const sink = newSink('program')
   const placeholders = inputs.map(
-    ({ shape, dtype, device, requiresGrad }) => new Tensor({ id: newId(), shape, dtype, device, requiresGrad, program: recording, bytes: 0 }),
+    ({ shape, dtype, device, requiresGrad }) => new Tensor({ id: newId(), shape, dtype, device, requiresGrad, program: recording, lane: 0, bytes: 0 }),
   )
   const { form, outputs, outputIds } = into(sink, () =>
     withProgram(recording, () => {

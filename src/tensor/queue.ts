@@ -15,13 +15,15 @@ export interface Sink {
   readonly words: Words
   /** Whether its entries are counted by sequence numbers: those of a program are not. */
   readonly counted: boolean
+  /** 1 for a unit that runs ahead of the queue. */
+  readonly lane: 0 | 1
   /** Bytes that the written entries will allocate. */
   bytes: number
   /** Optimizer steps among them. */
   steps: number
 }
 
-const main: Sink = newSink(true)
+const main: Sink = newSink('queue')
 let sink: Sink = main
 let codes: Map<string, number> | undefined
 let nextId = 1
@@ -72,11 +74,11 @@ export function flush(): void {
     main.words.entry(codes.get('free') as number, freed, [], [])
     freed = []
   }
-  submit(0, main)
+  submit(main)
 }
 
-function submit(lane: 0 | 1, from: Sink): void {
-  const { words, steps, bytes } = from
+function submit(from: Sink): void {
+  const { words, lane, steps, bytes } = from
   if (words.entries === 0 && external === 0) return
   macrotaskBytes += bytes
   const full = native().submit(lane, words.view(), steps, bytes, external)
@@ -105,25 +107,32 @@ export function isRecording(): boolean {
   return sink !== main
 }
 
-export function newSink(counted: boolean): Sink {
-  return { words: new Words(), counted, bytes: 0, steps: 0 }
+export function newSink(kind: 'queue' | 'unit' | 'program'): Sink {
+  return { words: new Words(), counted: kind !== 'program', lane: kind === 'unit' ? 1 : 0, bytes: 0, steps: 0 }
+}
+
+/** The lane of what is recorded now. */
+export function currentLane(): 0 | 1 {
+  return sink.lane
 }
 
 /** Hands over a unit of the second lane: it runs whole, before the rest of what is queued. */
 export function submitUnit(unit: Sink): void {
   // What is queued comes first, but not the releases: the unit may use what was released after it was recorded.
-  submit(0, main)
-  submit(1, unit)
+  submit(main)
+  submit(unit)
 }
 
-/** Writes a request and returns its payload when the engine has answered. */
-export function request(op: string, inputs: readonly number[], attributes: readonly number[]): Promise<unknown> {
+/** Writes a request to a lane and returns its payload when the engine has answered. */
+export function request(op: string, inputs: readonly number[], attributes: readonly number[], lane: 0 | 1 = 0): Promise<unknown> {
   if (isRecording()) {
     throw new CaptureError(`${op}: a function that is being recorded cannot read values; return the tensor and read it outside`, { op })
   }
   return ask((id) => {
-    write(op, 0, inputs, [], [id, ...attributes])
-    flush()
+    const unit = lane === 1 ? newSink('unit') : main
+    into(unit, () => write(op, 0, inputs, [], [id, ...attributes]))
+    if (lane === 1) submitUnit(unit)
+    else flush()
   })
 }
 

@@ -3,7 +3,7 @@ import { CaptureError, DeviceError, DisposedError } from '../errors.js'
 import { type Device } from './device.js'
 import { type DType, dtypes, isFloat } from './dtype.js'
 import { type Attributes, type OpName, ops } from './ops/index.js'
-import { newId, write } from './queue.js'
+import { currentLane, newId, write } from './queue.js'
 import { elements, type Shape } from './shape.js'
 
 /** What is known of a tensor before it is computed. */
@@ -31,6 +31,8 @@ export interface Result extends Meta {
   readonly id: number
   readonly requiresGrad: boolean
   readonly program: Program | undefined
+  /** 1 if it is computed, and so read, ahead of the queue. */
+  readonly lane: 0 | 1
   /** Bytes of its own: a view has none. */
   readonly bytes: number
 }
@@ -110,6 +112,7 @@ export function record<N extends OpName>(name: N, inputs: readonly (Handle | und
   const grad = differentiable && gradEnabled && spec.differentiable !== false
   const results = new Array<Result>(metas.length)
   const outputs = new Array<number>(metas.length)
+  const lane = currentLane()
   let bytes = 0
   for (let i = 0; i < metas.length; i++) {
     const { shape, dtype, device } = metas[i] as Meta
@@ -117,7 +120,7 @@ export function record<N extends OpName>(name: N, inputs: readonly (Handle | und
     const id = newId()
     outputs[i] = id
     bytes += own
-    results[i] = { id, shape, dtype, device, requiresGrad: grad && isFloat(dtype), program, bytes: own }
+    results[i] = { id, shape, dtype, device, requiresGrad: grad && isFloat(dtype), program, lane, bytes: own }
   }
   write(name, gradEnabled ? 0 : 1, ids, outputs, words, bytes)
   return results

@@ -60,6 +60,7 @@ export class Tensor<D extends DType = DType> implements Handle {
   readonly program: Program | undefined
   #id: number
   #bytes: number
+  #lane: 0 | 1
   #requiresGrad: boolean
 
   /** @internal */
@@ -70,6 +71,7 @@ export class Tensor<D extends DType = DType> implements Handle {
     this.program = result.program
     this.#id = result.id
     this.#bytes = result.bytes
+    this.#lane = result.lane
     this.#requiresGrad = result.requiresGrad
     // What a program computes lives only while the program runs.
     if (result.program === undefined) adopt(this, result.id, result.bytes)
@@ -124,7 +126,7 @@ export class Tensor<D extends DType = DType> implements Handle {
    * @throws the first error of this value or of what it was computed from.
    */
   async data(): Promise<ArrayOf[D]> {
-    const buffer = (await request('read', [inputId(this, 'data')], [])) as ArrayBuffer
+    const buffer = (await request('read', [inputId(this, 'data')], [], this.#lane)) as ArrayBuffer
     return new dtypes[this.dtype].array(buffer) as ArrayOf[D]
   }
 
