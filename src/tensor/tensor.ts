@@ -92,6 +92,15 @@ export class Tensor<D extends DType = DType> implements Handle {
     this.#requiresGrad = value
   }
 
+  /** @internal Another value under the same handle, for a Variable that changes its dtype or device. */
+  protected replace(result: Result): void {
+    if (this.#id !== 0) abandon(this, this.#id, this.#bytes)
+    Object.assign(this as { dtype: DType; device: Device }, { dtype: result.dtype, device: result.device })
+    this.#id = result.id
+    this.#bytes = result.bytes
+    adopt(this, result.id, result.bytes)
+  }
+
   get isDisposed(): boolean {
     return this.#id === 0
   }

@@ -1,8 +1,9 @@
 // Variable: a tensor that is updated in place, and that gradients are taken for.
 import { DTypeError, ShapeError } from '../errors.js'
+import type { Device } from './device.js'
 import { type DType, isFloat } from './dtype.js'
 import { nameSlot, write } from './queue.js'
-import { inputId, record, type Result } from './record.js'
+import { inputId, record, type Result, withGrad } from './record.js'
 import { sameShape, show } from './shape.js'
 import { Tensor } from './tensor.js'
 import { unscope } from './lifetime.js'
@@ -27,9 +28,22 @@ export class Variable<D extends DType = DType> extends Tensor<D> {
     super(record('variable', [value], { requiresGrad })[0] as Result)
     this.setRequiresGrad(requiresGrad)
     this.name = name
+    this.#settle()
+  }
+
+  #settle(): void {
     unscope(this)
     const self = new WeakRef(this)
     nameSlot(this.id, () => self.deref()?.name || 'an unnamed variable')
+  }
+
+  /** @internal Changes dtype or device and stays the same Variable: optimizers and gradients still know it. */
+  convert(dtype: DType, device: Device): void {
+    if (dtype === this.dtype && device === this.device) return
+    const moved = withGrad(false, () => this.to(dtype, device))
+    this.replace(record('variable', [moved], { requiresGrad: this.requiresGrad })[0] as Result)
+    moved.dispose()
+    this.#settle()
   }
 
   /** Whether gradients are taken for it. Setting it to false freezes it. */
