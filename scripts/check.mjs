@@ -1,11 +1,11 @@
 // npm run check: types of everything in TypeScript and everything in Rust, without making anything.
-import { main, run } from './lib/run.mjs'
+import { main, run, runTool } from './lib/run.mjs'
 import { libtorch, packages } from './lib/steps.mjs'
 
 await main(async () => {
   await packages()
   const env = await libtorch()
-  const typescript = await run('npx', ['tsc', '-p', 'tsconfig.json'])
+  const typescript = await runTool('tsc', ['-p', 'tsconfig.json'])
   const rust = await run('cargo', ['check', '--release', '--workspace', '--all-targets'], { env })
   return typescript || rust
 })

@@ -1,20 +1,20 @@
 // npm run lint: biome, clippy, rustfmt, dead code, spelling. npm run fmt (`--fix`): formatting and the lints that mend themselves.
-import { main, run, say } from './lib/run.mjs'
+import { main, run, runTool, say } from './lib/run.mjs'
 import { libtorch, packages } from './lib/steps.mjs'
 
-const BIOME = ['biome', 'check', '--config-path=.config/biome.settings.json']
+const BIOME = ['check', '--config-path=.config/biome.settings.json']
 
 await main(async () => {
   await packages()
   if (process.argv.includes('--fix')) {
-    return (await run('npx', [...BIOME, '--write'])) || (await run('cargo', ['fmt', '--all']))
+    return (await runTool('biome', [...BIOME, '--write'])) || (await run('cargo', ['fmt', '--all']))
   }
   const env = await libtorch()
   const codes = [
-    await run('npx', [...BIOME, '--error-on-warnings']),
+    await runTool('biome', [...BIOME, '--error-on-warnings']),
     await run('cargo', ['fmt', '--all', '--check']),
     await run('cargo', ['clippy', '--release', '--workspace', '--all-targets', '--', '-D', 'warnings'], { env }),
-    await run('npx', ['knip', '--config', '.config/knip.json']),
+    await runTool('knip', ['--config', '.config/knip.json']),
     await optional('cargo-machete', ['crates'], 'cargo install cargo-machete'),
     await optional('typos', ['--config', '.config/typos.toml'], 'pip install typos'),
   ]

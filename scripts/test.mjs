@@ -1,21 +1,18 @@
 // npm test: builds what is missing, runs the Rust and the TypeScript tests and ends with the line `N passed, N failed, N skipped`.
-// Arguments are passed on to vitest (a part of a file name, `-t name`), and the Rust tests are left out then.
+// Arguments are passed on to vitest (a part of a file name, `-t name`), and the Rust tests are left out then. `--built`: nothing is built.
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
-import { main, root, run, Stop, say } from './lib/run.mjs'
-import { buildAddon, buildLibrary, buildPrograms, libtorch, packages } from './lib/steps.mjs'
+import { main, root, run, runTool, Stop, say } from './lib/run.mjs'
+import { buildAll } from './lib/steps.mjs'
 
 await main(async () => {
-  const filter = process.argv.slice(2)
+  const built = process.argv.includes('--built')
+  const filter = process.argv.slice(2).filter((arg) => arg !== '--built')
   const total = { passed: 0, failed: 0, skipped: 0 }
   try {
-    await packages()
-    const env = await libtorch()
-    await buildAddon(env)
-    await buildLibrary()
-    await buildPrograms()
-    if (filter.length === 0) add(total, await rust(env))
+    const env = built ? {} : await buildAll()
+    if (!built && filter.length === 0) add(total, await rust(env))
     add(total, await typescript(env, filter))
   } catch (error) {
     if (!(error instanceof Stop)) throw error
@@ -58,7 +55,6 @@ async function typescript(env, filter) {
   mkdirSync(join(root, 'build'), { recursive: true })
   rmSync(report, { force: true })
   const args = [
-    'vitest',
     'run',
     '--config',
     '.config/vitest.config.ts',
@@ -66,7 +62,7 @@ async function typescript(env, filter) {
     '--reporter=json',
     `--outputFile.json=${report}`,
   ]
-  const code = await run('npx', [...args, ...filter], { env })
+  const code = await runTool('vitest', [...args, ...filter], { env })
   const total = existsSync(report)
     ? countTypeScript(JSON.parse(readFileSync(report, 'utf8')))
     : { passed: 0, failed: 0, skipped: 0 }

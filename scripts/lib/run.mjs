@@ -1,5 +1,6 @@
 // Small helpers shared by the scripts: run a program, say something, stop with a message.
 import { spawn } from 'node:child_process'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /** The root of the repository. */
@@ -52,6 +53,27 @@ const signals = { SIGHUP: 1, SIGINT: 2, SIGABRT: 6, SIGKILL: 9, SIGSEGV: 11, SIG
 export async function must(command, args, options) {
   const code = await run(command, args, options)
   if (code !== 0) throw new Stop(`${[command, ...args].join(' ')} failed with exit code ${code}`)
+}
+
+/** The programs of installed packages. Run by Node itself: quicker than npx, and possible where there is no npm. */
+const TOOLS = {
+  biome: '@biomejs/biome/bin/biome',
+  knip: 'knip/bin/knip.js',
+  napi: '@napi-rs/cli/dist/cli.js',
+  tsc: 'typescript/bin/tsc',
+  typedoc: 'typedoc/bin/typedoc',
+  vitest: 'vitest/vitest.mjs',
+}
+
+/** Runs the program of an installed package. */
+export function runTool(name, args, options) {
+  return run(process.execPath, [join(root, 'node_modules', TOOLS[name]), ...args], options)
+}
+
+/** Like `runTool`, but an exit code other than 0 stops everything. */
+export async function mustTool(name, args, options) {
+  const code = await runTool(name, args, options)
+  if (code !== 0) throw new Stop(`${[name, ...args].join(' ')} failed with exit code ${code}`)
 }
 
 /** Runs the body of a script: a `Stop` ends it with its message and exit code 1. */

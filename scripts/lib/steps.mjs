@@ -2,7 +2,7 @@
 import { copyFileSync, existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { ensureLibtorch, libtorchEnv } from '../libtorch.mjs'
-import { must, root, Stop, say } from './run.mjs'
+import { must, mustTool, root, Stop, say } from './run.mjs'
 import { fingerprint, step } from './stamp.mjs'
 
 /** The addon as src/native.ts looks for it. */
@@ -10,6 +10,11 @@ export const addon = `build/quarterturn.${process.platform}-${process.arch}-gnu.
 
 /** What cargo compiles. */
 const RUST = ['crates', 'Cargo.toml', 'Cargo.lock', '.cargo']
+
+const NAPI = [
+  'build --platform --release --manifest-path crates/node/Cargo.toml --package-json-path package.json',
+  '--output-dir build --dts index.d.ts --no-js --no-const-enum',
+].flatMap((words) => words.split(' '))
 
 /** The packages of package-lock.json. */
 export async function packages() {
@@ -31,23 +36,7 @@ export async function buildAddon(env, { write = false } = {}) {
   await step('addon', print, [addon, 'build/index.d.ts'], async () => {
     say('building the addon (a few minutes the first time)')
     mkdirSync(join(root, 'build'), { recursive: true })
-    await must(
-      'npx',
-      [
-        ...[
-          'napi',
-          'build',
-          '--platform',
-          '--release',
-          '--manifest-path',
-          'crates/node/Cargo.toml',
-          '--package-json-path',
-          'package.json',
-        ],
-        ...['--output-dir', 'build', '--dts', 'index.d.ts', '--no-js', '--no-const-enum'],
-      ],
-      { env },
-    )
+    await mustTool('napi', NAPI, { env })
     if (!existsSync(join(root, addon))) throw new Stop(`the build ended without ${addon}`)
   })
   if (write) copyFileSync(join(root, 'build/index.d.ts'), join(root, 'index.d.ts'))
@@ -58,7 +47,7 @@ export async function buildLibrary() {
   const print = fingerprint(['src', 'index.d.ts', 'tsconfig.json', '.config/tsconfig.dist.json', 'package-lock.json'])
   await step('library', print, ['dist/index.js'], async () => {
     say('compiling src')
-    await must('npx', ['tsc', '-p', '.config/tsconfig.dist.json'])
+    await mustTool('tsc', ['-p', '.config/tsconfig.dist.json'])
   })
 }
 
@@ -69,7 +58,7 @@ export async function buildPrograms() {
   const print = fingerprint([...own, 'src', 'index.d.ts'])
   await step('programs', print, ['build/ts'], async () => {
     say('compiling examples and benches')
-    await must('npx', ['tsc', '-p', '.config/tsconfig.programs.json'])
+    await mustTool('tsc', ['-p', '.config/tsconfig.programs.json'])
   })
 }
 
