@@ -121,12 +121,12 @@ function machine(): { cpu: string; commit: string } {
   const all = cpus()
   const git = (...args: string[]) =>
     execFileSync('git', ['-C', ROOT, ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
-  let commit = 'unknown'
+  let commit = process.env.QUARTERTURN_COMMIT ?? 'unknown'
   try {
     const changed = git('status', '--porcelain', '--untracked-files=no', '--', 'src', 'crates', 'bench') !== ''
     commit = git('rev-parse', '--short=10', 'HEAD') + (changed ? '+' : '')
   } catch {
-    // not a git checkout: the result says so
+    // not a git checkout: a pack of scripts/gpu, which says of which commit it is
   }
   return { cpu: `${all.length} × ${all[0]?.model.trim() ?? 'unknown'}`, commit }
 }
