@@ -2,6 +2,7 @@
 export * from './create.js'
 export { type Device, type DeviceLike, device, devices } from './device.js'
 export type { ArrayOf, DType, ElementOf, FloatDType } from './dtype.js'
+export { type LoadOptions, loadCheckpointFile, loadSafetensors, type NamedTensors, saveSafetensors, type TensorFile } from './file.js'
 export * from './functions.js'
 export { type GradOptions, Gradients, grad } from './grad.js'
 export { ahead } from './lane.js'

@@ -1,0 +1,73 @@
+// What a run has achieved: a record per epoch, the best of them, and when to stop.
+import { ArgumentError } from '../errors.js'
+import { whole } from '../tensor/shape.js'
+
+/** One epoch: mean losses over its rows, and the metrics of the validation data by name. */
+export interface EpochRecord {
+  /** From 1. */
+  readonly epoch: number
+  /** Mean over the training rows, each at the weights of its own step. */
+  readonly loss: number
+  readonly validationLoss?: number
+  /** Steps whose loss was not finite (`notFinite: 'skip'`); they are not in the mean. */
+  readonly skipped?: number
+  readonly [metric: string]: number | undefined
+}
+
+export interface History {
+  readonly epochs: readonly EpochRecord[]
+  /** The epoch with the lowest validation loss (training loss without validation); never one that is not finite. */
+  readonly best: EpochRecord | undefined
+  /** Why it ended: all epochs done, no more improvement, asked to, or a value that was not finite. */
+  readonly ended: 'epochs' | 'earlyStopping' | 'stopped' | 'notFinite'
+}
+
+export interface EarlyStopping {
+  /** Epochs without improvement after which the run ends. */
+  patience: number
+  /** What counts as improvement. @default 0 */
+  minDelta?: number
+  /** Gives the model the weights of the best epoch at the end. @default false */
+  restoreBest?: boolean
+}
+
+/** The number that is watched. */
+export function watched(record: EpochRecord): number {
+  return record.validationLoss ?? record.loss
+}
+
+/** Keeps the best epoch and counts those without improvement. The same records give the same answer: nothing of it needs saving. */
+export class Watch {
+  readonly #patience: number
+  readonly #minDelta: number
+  #best: EpochRecord | undefined
+  #reference = Infinity
+  #waited = 0
+
+  constructor(options: EarlyStopping | undefined) {
+    this.#patience = options === undefined ? Infinity : whole(options.patience, 'earlyStopping.patience', 'fit', 1)
+    this.#minDelta = options?.minDelta ?? 0
+    if (!(this.#minDelta >= 0)) throw new ArgumentError(`fit: earlyStopping.minDelta must be ≥ 0, got ${this.#minDelta}`, { op: 'fit', got: String(this.#minDelta) })
+  }
+
+  get best(): EpochRecord | undefined {
+    return this.#best
+  }
+
+  /** No improvement for `patience` epochs. */
+  get exhausted(): boolean {
+    return this.#waited >= this.#patience
+  }
+
+  /** Takes in an epoch; returns whether it is the best so far. */
+  add(record: EpochRecord): boolean {
+    const value = watched(record)
+    if (value < this.#reference - this.#minDelta) {
+      this.#reference = value
+      this.#waited = 0
+    } else this.#waited++
+    if (!Number.isFinite(value) || value >= (this.#best === undefined ? Infinity : watched(this.#best))) return false
+    this.#best = record
+    return true
+  }
+}

@@ -1,0 +1,367 @@
+// Run: one training from start or checkpoint to its end. `fit` and `start` are its two faces.
+import { dirname } from 'node:path'
+import { AbortedError, BusyError, CallbackError, CheckpointError, NotFiniteError, QuarterturnError } from '../errors.js'
+import type { Module } from '../nn/index.js'
+import type { Optimizer } from '../optim/index.js'
+import { grad } from '../tensor/grad.js'
+import { request, takePending } from '../tensor/queue.js'
+import { Generator, generator, withGenerator } from '../tensor/random.js'
+import { scope } from '../tensor/scope.js'
+import type { Tensor } from '../tensor/tensor.js'
+import type { Variable } from '../tensor/variable.js'
+import { type Checkpoint, Checkpoints, disposeCheckpoint, isFolder, newestCheckpoint, readCheckpoint } from './checkpoints.js'
+import { discard, measureAll, paced, rowsOf, scalar } from './evaluate.js'
+import { callbackNames, type RunControl, type RunEvent } from './events.js'
+import { type EpochRecord, type History, Watch } from './history.js'
+import { Mean } from './mean.js'
+import { Mode } from './mode.js'
+import type { Batches, Settings } from './options.js'
+
+/** Models that are being fitted. */
+const busy = new WeakSet<Module>()
+
+/** Where the events of a run go. */
+export type Listener = (event: RunEvent) => void
+
+export class Run<M extends Module, B> implements RunControl {
+  readonly #model: M
+  readonly #data: Batches<B>
+  readonly #options: Settings<M, B>
+  readonly #tell: Listener
+  readonly #optimizer: Optimizer
+  readonly #generator: Generator
+  readonly #losses = new Mean()
+  readonly #watch: Watch
+  readonly #epochs: EpochRecord[] = []
+  #mode: Mode
+  #trained: Variable[] = []
+  #checkpoints: Checkpoints | undefined
+  #best = new Map<string, Tensor>()
+  /** Steps of the run, and batches of the current epoch, that are done. */
+  #step = 0
+  #position = 0
+  /** Batches to pass over, for data that cannot be put at a position. */
+  #behind = 0
+  #saved = ''
+  /** Of the validation data, between two validations. */
+  #validationState: unknown
+  #ended: History['ended'] | undefined
+  #began = 0
+  #beganAt = 0
+
+  constructor(model: M, data: Batches<B>, options: Settings<M, B>, tell: Listener) {
+    if (busy.has(model)) throw new BusyError(`fit: this ${model.constructor.name} is being fitted already; await that first`, { op: 'fit', got: model.constructor.name })
+    this.#model = model
+    this.#data = data
+    this.#options = options
+    this.#tell = tell
+    this.#watch = new Watch(options.earlyStopping)
+    this.#validationState = options.validation?.state?.() ?? null
+    this.#mode = new Mode(model)
+    this.#optimizer = options.optimizer(model.parameters())
+    this.#generator = options.seed === undefined ? generator().fork() : new Generator(options.seed)
+    busy.add(model)
+  }
+
+  stop(): void {
+    this.#ended ??= 'stopped'
+  }
+
+  async go(): Promise<History> {
+    try {
+      this.#options.signal?.throwIfAborted()
+      await this.#open()
+      while (this.#ended === undefined) await this.#epoch()
+      this.#restoreBest()
+      const history = this.#history()
+      await this.#emit({ type: 'end', history })
+      return history
+    } catch (error) {
+      throw this.#explain(error, await this.#settle())
+    } finally {
+      for (const tensor of this.#best.values()) tensor.dispose()
+      await this.#checkpoints?.close()
+      busy.delete(this.#model)
+    }
+  }
+
+  // ---- Epochs and steps --------------------------------------------------------------------------------------------
+
+  async #epoch(): Promise<void> {
+    this.#mode = new Mode(this.#model)
+    this.#trained = this.#model.parameters().filter((parameter) => parameter.requiresGrad)
+    this.#began = performance.now()
+    this.#beganAt = this.#position
+    let behind = this.#behind
+    this.#behind = 0
+    try {
+      for await (const batch of paced(this.#data)) {
+        if (behind-- > 0) continue
+        this.#train(batch)
+        discard(this.#data, batch)
+        this.#step++
+        this.#position++
+        await this.#between()
+        if (this.#interrupted()) break
+      }
+      await this.#losses.drain()
+      this.#checkFinite()
+    } catch (error) {
+      if (!(error instanceof NotFiniteError) || this.#options.notFinite !== 'stop') throw error
+      takePending()
+      this.#ended ??= 'notFinite'
+    }
+    if (this.#interrupted()) await this.#leave()
+    else await this.#finishEpoch()
+  }
+
+  /** One step: forward, backward and update are recorded, and their temporaries freed. */
+  #train(batch: B): void {
+    const { loss: lossOf, clipNorm, notFinite, unused = 'error' } = this.#options
+    const loss = this.#around(() =>
+      this.#mode.run(true, () =>
+        scope(() => {
+          const value = this.#called('loss', () => lossOf(this.#model, batch))
+          const plain = scalar(value, 'loss')
+          const gradients = grad(value, this.#trained, { unused })
+          this.#optimizer.step(clipNorm === undefined ? gradients : gradients.clipByNorm(clipNorm), { notFinite: notFinite === 'skip' ? 'skip' : 'error' })
+          return plain
+        }),
+      ),
+    )
+    this.#losses.add(loss, rowsOf(batch), this.#step)
+  }
+
+  /** After a step: what has come back from earlier ones, and a checkpoint where one is due. */
+  async #between(): Promise<void> {
+    const recent = this.#losses.takeRecent()
+    this.#checkFinite()
+    if (recent !== undefined) {
+      const seconds = (performance.now() - this.#began) / 1000
+      await this.#emit({
+        type: 'step',
+        epoch: this.#epochs.length + 1,
+        step: this.#position,
+        steps: this.#data.length,
+        totalSteps: this.#step,
+        loss: recent,
+        epochLoss: this.#losses.value,
+        rate: (this.#position - this.#beganAt) / seconds,
+      })
+    }
+    const { checkpointEvery } = this.#options
+    if (checkpointEvery !== undefined && this.#step % checkpointEvery === 0) await this.#save()
+  }
+
+  async #finishEpoch(): Promise<void> {
+    const { epochs, validation, metrics = {}, loss } = this.#options
+    const aside = { around: <T>(fn: () => T) => this.#around(fn), interrupted: () => this.#interrupted() }
+    const measured = validation === undefined ? {} : await measureAll(this.#mode, this.#model, validation, { validationLoss: loss, ...metrics }, aside)
+    // Asked to stop while validating: the epoch is not done, and a resumed run validates again.
+    if (measured === undefined) return this.#leave()
+    this.#validationState = validation?.state?.() ?? null
+    const { skipped } = this.#losses
+    const record: EpochRecord = { epoch: this.#epochs.length + 1, loss: this.#losses.value, ...measured, ...(skipped > 0 ? { skipped } : {}) }
+    this.#epochs.push(record)
+    const best = this.#watch.add(record)
+    if (best && this.#options.earlyStopping?.restoreBest === true) this.#keepBest(this.#model.stateDict())
+    this.#losses.restore({ sum: 0, rows: 0, skipped: 0 })
+    this.#position = 0
+    if (this.#watch.exhausted) this.#ended ??= 'earlyStopping'
+    if (record.epoch >= epochs) this.#ended ??= 'epochs'
+    await this.#save()
+    await this.#emit({ type: 'epoch', epoch: record.epoch, metrics: record, best, totalSteps: this.#step, seconds: (performance.now() - this.#began) / 1000 })
+    if (this.#interrupted()) await this.#leave()
+  }
+
+  #interrupted(): boolean {
+    return this.#ended !== undefined || this.#options.signal?.aborted === true
+  }
+
+  /** Saves where it stands; an abort becomes an error. */
+  async #leave(): Promise<void> {
+    await this.#save()
+    if (this.#ended === undefined) this.#options.signal?.throwIfAborted()
+  }
+
+  /** Looks at the losses that have been read. */
+  #checkFinite(): void {
+    if (this.#losses.notFiniteAt !== undefined && this.#options.notFinite !== 'skip') throw notFinite(this.#losses.notFiniteAt)
+  }
+
+  // ---- The best weights --------------------------------------------------------------------------------------------
+
+  #keepBest(weights: Map<string, Tensor>): void {
+    for (const tensor of this.#best.values()) tensor.dispose()
+    this.#best = weights
+  }
+
+  #restoreBest(): void {
+    if (this.#best.size > 0) this.#model.loadStateDict(this.#best)
+  }
+
+  // ---- Checkpoints -------------------------------------------------------------------------------------------------
+
+  async #open(): Promise<void> {
+    const { checkpoints: folder, keep, resume } = this.#options
+    if (folder !== undefined) this.#checkpoints = await Checkpoints.open(folder, keep)
+    const from = await this.#find(resume)
+    const newest = (await this.#checkpoints?.list())?.[0]
+    if (newest !== undefined && (from === undefined || newest.step > from.state.step)) {
+      const until = `${folder} holds checkpoints up to step ${newest.step}`
+      const message = from === undefined ? `${until}; pass resume: 'auto' to go on, or choose another folder` : `${until}, beyond ${from.path}; choose another folder for those to come`
+      throw new CheckpointError(`fit: ${message}`, { op: 'fit', expected: 'an empty folder', got: newest.name })
+    }
+    if (from !== undefined) this.#resume(from)
+  }
+
+  async #find(resume: string | undefined): Promise<Checkpoint | undefined> {
+    if (resume === undefined) return undefined
+    if (resume !== 'auto' && !(await isFolder(resume))) return readCheckpoint(resume)
+    const found = await newestCheckpoint(resume === 'auto' ? (this.#checkpoints as Checkpoints).folder : resume)
+    if (found === undefined) {
+      if (resume === 'auto') return undefined
+      throw new CheckpointError(`fit: there is no checkpoint in ${resume}`, { op: 'fit', expected: 'a checkpoint', got: 'none' })
+    }
+    if (this.#checkpoints?.folder === dirname(found.checkpoint.path)) await this.#checkpoints.setAside(found.damaged)
+    return found.checkpoint
+  }
+
+  /** Takes a checkpoint over: all of it, or nothing. */
+  #resume(from: Checkpoint): void {
+    const { data, validation, position, epochs } = from.state
+    const loaders = [
+      [this.#data, data],
+      [this.#options.validation, validation],
+    ] as const
+    const before = loaders.map(([loader]) => loader?.state?.())
+    try {
+      for (const [loader, state] of loaders) restore(loader, state)
+      this.#optimizer.loadStateDict(from.optimizer)
+      this.#model.loadStateDict(from.model)
+    } catch (error) {
+      loaders.forEach(([loader], i) => restore(loader, before[i]))
+      throw error
+    }
+    this.#generator.restore(from.state.generator)
+    this.#losses.restore(from.state.losses)
+    this.#step = from.state.step
+    this.#validationState = validation
+    this.#position = position
+    this.#saved = this.#place()
+    this.#behind = this.#data.restore === undefined ? position : 0
+    for (const record of epochs) {
+      this.#epochs.push(record)
+      this.#watch.add(record)
+    }
+    const restoreBest = this.#options.earlyStopping?.restoreBest === true
+    if (restoreBest) this.#keepBest(from.best)
+    disposeCheckpoint(restoreBest ? { ...from, best: new Map() } : from)
+    if (this.#epochs.length >= this.#options.epochs) this.#ended = 'epochs'
+    else if (this.#watch.exhausted) this.#ended = 'earlyStopping'
+  }
+
+  /** Tells a state of the run from every other. */
+  #place(): string {
+    return `${this.#step} ${this.#position}`
+  }
+
+  async #save(): Promise<void> {
+    if (this.#checkpoints === undefined || this.#saved === this.#place()) return
+    await this.#losses.drain()
+    const tensors = { model: this.#model.stateDict(), optimizer: this.#optimizer.stateDict(), best: this.#best }
+    try {
+      const path = await this.#checkpoints.save(
+        {
+          step: this.#step,
+          position: this.#position,
+          generator: this.#generator.state(),
+          data: this.#data.state?.() ?? null,
+          validation: this.#validationState,
+          losses: this.#losses.state(),
+          epochs: this.#epochs,
+        },
+        tensors,
+      )
+      this.#saved = this.#place()
+      await this.#emit({ type: 'checkpoint', path, totalSteps: this.#step })
+    } finally {
+      disposeCheckpoint({ ...tensors, best: new Map() })
+    }
+  }
+
+  // ---- Calls into the user's code ----------------------------------------------------------------------------------
+
+  /** Random numbers come from the run's own generator. */
+  #around<T>(fn: () => T): T {
+    return withGenerator(this.#generator, fn)
+  }
+
+  /** An error of ours goes through as it is; anything else that a function of the user throws is told apart. */
+  #called<T>(name: string, fn: () => T): T {
+    try {
+      return fn()
+    } catch (cause) {
+      if (cause instanceof QuarterturnError) throw cause
+      throw new CallbackError(`fit: ${name} threw: ${cause instanceof Error ? cause.message : String(cause)}`, { op: 'fit', got: name, cause })
+    }
+  }
+
+  async #emit(event: RunEvent): Promise<void> {
+    this.#tell(event)
+    const name = callbackNames[event.type]
+    for (const callbacks of this.#options.callbacks) {
+      try {
+        await (callbacks[name] as ((event: RunEvent, run: RunControl) => unknown) | undefined)?.(event, this)
+      } catch (cause) {
+        throw new CallbackError(`fit: ${name} threw: ${cause instanceof Error ? cause.message : String(cause)}`, { op: 'fit', got: name, cause })
+      }
+    }
+  }
+
+  // ---- The end -----------------------------------------------------------------------------------------------------
+
+  #history(): History {
+    return { epochs: [...this.#epochs], best: this.#watch.best, ended: this.#ended ?? 'stopped' }
+  }
+
+  /** After a failure: lets what is in flight come to its end, and takes away the errors that follow from the first. */
+  async #settle(): Promise<Settled> {
+    await request('mark', [], []).catch(() => {})
+    await this.#losses.drain().catch(() => {})
+    const { notFiniteAt } = this.#losses
+    await this.#losses.clear()
+    return { notFiniteAt, others: takePending() }
+  }
+
+  /** The error as the user gets it. */
+  #explain(error: unknown, { notFiniteAt, others }: Settled): unknown {
+    const { signal } = this.#options
+    if (signal?.aborted === true && error === signal.reason) {
+      return new AbortedError(`fit: aborted after step ${this.#step}`, { op: 'fit', cause: error })
+    }
+    if (!(error instanceof NotFiniteError)) return error
+    const named = [error, ...others].find((other) => other instanceof NotFiniteError && other.op !== 'fit')
+    return notFinite(notFiniteAt ?? this.#step - 1, named)
+  }
+}
+
+interface Settled {
+  notFiniteAt: number | undefined
+  others: QuarterturnError[]
+}
+
+/** Steps are counted from 0; `parameter` is the optimizer's error, which names one. */
+function notFinite(step: number, parameter?: unknown): NotFiniteError {
+  const detail = parameter instanceof NotFiniteError ? `: ${parameter.message}` : ''
+  return new NotFiniteError(`fit: the loss or a gradient of step ${step} is not finite${detail}`, {
+    op: 'fit',
+    expected: 'a finite loss',
+    got: `step ${step}`,
+    cause: parameter,
+  })
+}
+
+function restore(data: Batches<unknown> | undefined, state: unknown): void {
+  if (state !== null && state !== undefined) (data?.restore as ((state: unknown) => void) | undefined)?.call(data, state)
+}
