@@ -1,1 +1,56 @@
-//! Quarterturn engine.
+//! The engine: executes streams of recorded operations with libtorch, on one thread of its own.
+//!
+//! `environment` is the way in, `queue` and `machine` the thread behind it, `interpreter` and `ops` what each operation
+//! does. The streams are described in `docs/protocol.md`.
+mod call;
+mod checkpoint_file;
+mod closure;
+mod decode;
+mod device;
+mod environment;
+mod error;
+mod grad_mode;
+mod interpreter;
+mod lanes;
+mod machine;
+mod memory;
+mod op;
+mod ops;
+mod panics;
+mod philox;
+mod program;
+mod queue;
+mod shim;
+mod slots;
+mod staging;
+mod threads;
+
+pub use environment::{Environment, LoadedFile, LoadedTensor, Payload, Reply, Sink};
+pub use error::{Code, Failure, Fault};
+pub use memory::{slots, trim};
+pub use op::{Op, names};
+pub use panics::text as panic_text;
+pub use queue::park;
+
+/// What this process can use.
+pub struct Info {
+    /// The version of libtorch.
+    pub libtorch: String,
+    /// Threads within one operation.
+    pub threads: usize,
+    pub cuda_devices: i64,
+    /// The instruction set of libtorch's kernels.
+    pub capability: String,
+}
+
+/// What this process can use.
+#[must_use]
+pub fn info() -> Info {
+    Info { libtorch: shim::version(), threads: threads::current(), cuda_devices: device::cuda_devices(), capability: shim::capability() }
+}
+
+/// Ends the process at once, without destructors.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: never returns; nothing of this process runs after it.
+    unsafe { libc::_exit(code) }
+}

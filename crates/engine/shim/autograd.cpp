@@ -1,0 +1,28 @@
+// libtorch's gradient function, which tch offers without its options.
+#include "common.h"
+#include <ATen/core/grad_mode.h>
+#include <torch/csrc/autograd/autograd.h>
+
+using quarterturn::guarded;
+using quarterturn::list;
+
+// A gradient that does not exist is a null pointer in `gradients`.
+extern "C" char *qt_grad(const at::Tensor *loss, const at::Tensor *seed, const at::Tensor *const *variables, size_t count,
+                         bool retain, bool create, at::Tensor **gradients) {
+  return guarded([&] {
+    std::vector<at::Tensor> seeds{seed == nullptr ? at::Tensor() : *seed};
+    auto found = torch::autograd::grad({*loss}, list(variables, count), seeds, retain, create, /*allow_unused=*/true);
+    for (size_t i = 0; i < count; ++i) gradients[i] = found[i].defined() ? new at::Tensor(found[i]) : nullptr;
+  });
+}
+
+// The same for several outputs at once; seeds are given for all of them.
+extern "C" char *qt_grad_many(const at::Tensor *const *outputs, const at::Tensor *const *seeds, size_t count, const at::Tensor *const *inputs,
+                              size_t inputs_count, bool create, at::Tensor **gradients) {
+  return guarded([&] {
+    auto found = torch::autograd::grad(list(outputs, count), list(seeds, count), list(inputs, inputs_count), create, create, /*allow_unused=*/true);
+    for (size_t i = 0; i < inputs_count; ++i) gradients[i] = found[i].defined() ? new at::Tensor(found[i]) : nullptr;
+  });
+}
+
+extern "C" bool qt_grad_enabled() { return at::GradMode::is_enabled(); }

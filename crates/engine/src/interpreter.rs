@@ -1,0 +1,91 @@
+//! One entry at a time: which function an operation is. The match is exhaustive, so an operation without an arm does not compile.
+use crate::call::{Call, Outputs};
+use crate::error::Fault;
+use crate::op::Op;
+use crate::ops::{control, create, elementwise, gradient, linalg, nn, optimizer, random, recurrent, reduce, shape};
+
+impl Op {
+    /// Whether the operation itself never records gradients: it changes values in place.
+    #[must_use]
+    pub fn without_gradient(self) -> bool {
+        matches!(self, Op::Assign | Op::Sgd | Op::AdamW)
+    }
+}
+
+/// Runs an operation and checks that both sides of the wire agree on its attributes and outputs.
+pub fn run(call: &mut Call, outputs: usize) -> Outputs {
+    let made = dispatch(call)?;
+    call.attributes.finish()?;
+    if made.len() != outputs {
+        return Err(Fault::engine(format!("{} outputs were made, {outputs} were expected", made.len())));
+    }
+    Ok(made)
+}
+
+fn dispatch(call: &mut Call) -> Outputs {
+    match call.op {
+        Op::Free | Op::Read | Op::Mark | Op::Save | Op::Threads | Op::Define | Op::Undefine => {
+            Err(Fault::engine(format!("{} acts on an environment", call.op.name())))
+        }
+        Op::Assign => create::assign(call),
+        Op::Variable => create::variable(call),
+        Op::RequireGrad => create::require_grad(call),
+        Op::Detach => create::detach(call),
+        Op::Clone => create::clone(call),
+        Op::To => create::to(call),
+        Op::FromBytes => create::from_bytes(call),
+        Op::Full => create::full(call),
+        Op::Arange => create::arange(call),
+        Op::Uniform => random::uniform(call),
+        Op::Normal => random::normal(call),
+        Op::Randint => random::randint(call),
+        Op::Permutation => random::permutation(call),
+        Op::Dropout => random::dropout(call),
+        Op::Neg | Op::Abs | Op::Exp | Op::Log | Op::Log1p | Op::Expm1 | Op::Sqrt | Op::Rsqrt | Op::Reciprocal | Op::Square | Op::Sign
+        | Op::Sin | Op::Cos | Op::Tanh | Op::Sigmoid | Op::Relu | Op::Silu | Op::Softplus | Op::Erf | Op::Floor | Op::Ceil | Op::Round
+        | Op::LogicalNot | Op::IsNan | Op::IsFinite => elementwise::unary(call),
+        Op::Gelu => elementwise::gelu(call),
+        Op::LeakyRelu => elementwise::leaky_relu(call),
+        Op::Add | Op::Sub | Op::Mul | Op::Div | Op::Pow | Op::Maximum | Op::Minimum | Op::Eq | Op::Ne | Op::Lt | Op::Le | Op::Gt | Op::Ge
+        | Op::LogicalAnd | Op::LogicalOr => elementwise::binary(call),
+        Op::Where => elementwise::choose(call),
+        Op::Clamp => elementwise::clamp(call),
+        Op::Sum | Op::Mean | Op::Amax | Op::Amin | Op::Any | Op::All => reduce::over_dims(call),
+        Op::Prod => reduce::prod(call),
+        Op::Variance => reduce::variance(call),
+        Op::Argmax | Op::Argmin => reduce::arg(call),
+        Op::Cumsum => reduce::cumsum(call),
+        Op::LogSumExp => reduce::log_sum_exp(call),
+        Op::Topk => reduce::topk(call),
+        Op::Sort => reduce::sort(call),
+        Op::Matmul => linalg::matmul(call),
+        Op::Linear => linalg::linear(call),
+        Op::Reshape | Op::Expand | Op::Permute | Op::Flip => shape::by_list(call),
+        Op::Slice => shape::slice(call),
+        Op::Cat => shape::cat(call),
+        Op::Stack => shape::stack(call),
+        Op::Gather => shape::gather(call),
+        Op::IndexSelect => shape::index_select(call),
+        Op::Softmax | Op::LogSoftmax => nn::softmax(call),
+        Op::Embedding => nn::embedding(call),
+        Op::LayerNorm => nn::layer_norm(call),
+        Op::BatchNorm => nn::batch_norm(call),
+        Op::CrossEntropy => nn::cross_entropy(call),
+        Op::Conv2d => nn::conv2d(call),
+        Op::MaxPool2d | Op::AvgPool2d => nn::pool2d(call),
+        Op::AdaptiveAvgPool2d => nn::adaptive_avg_pool2d(call),
+        Op::Lstm => recurrent::lstm(call),
+        Op::Gru => recurrent::gru(call),
+        Op::Rnn => recurrent::rnn(call),
+        Op::Grad => gradient::grad(call),
+        Op::ForeachAdd => gradient::foreach_add(call),
+        Op::ForeachScale => gradient::foreach_scale(call),
+        Op::ForeachNorm => gradient::foreach_norm(call),
+        Op::ForeachClip => gradient::foreach_clip(call),
+        Op::Sgd => optimizer::sgd(call),
+        Op::AdamW => optimizer::adamw(call),
+        Op::Checkpoint => control::checkpoint(call),
+        Op::CustomGrad => control::custom_grad(call),
+        Op::Scan => control::scan(call),
+    }
+}

@@ -1,0 +1,68 @@
+//! A unit of lane 1: a submission that runs whole, ahead of lane 0, once every slot it uses from outside exists.
+use crate::decode::{Entries, id};
+use crate::environment::Environment;
+use crate::op::Op;
+use crate::queue::Submission;
+use crate::slots::IdMap;
+use std::sync::Arc;
+
+/// A unit that waits.
+pub struct Unit {
+    submission: Arc<Submission>,
+    /// Every slot it uses from outside.
+    needs: IdMap<()>,
+    /// Those of them that do not exist yet.
+    missing: Vec<u64>,
+    /// Slots whose release was put off until it has run.
+    released: Vec<u64>,
+}
+
+impl Unit {
+    #[must_use]
+    pub fn new(submission: Submission, exists: impl Fn(u64) -> bool) -> Self {
+        let (mut needs, mut made) = (IdMap::default(), IdMap::default());
+        for entry in Entries::new(&submission.words).flatten() {
+            for word in entry.inputs {
+                let id = id(*word);
+                if id != 0 && !made.contains_key(&id) && (entry.op != Op::Free || exists(id)) {
+                    needs.insert(id, ());
+                }
+            }
+            made.extend(entry.outputs.iter().map(|word| (id(*word), ())));
+        }
+        let missing = needs.keys().copied().filter(|id| !exists(*id)).collect();
+        Self { submission: Arc::new(submission), needs, missing, released: Vec::new() }
+    }
+
+    #[must_use]
+    pub fn environment(&self) -> &Arc<Environment> {
+        &self.submission.environment
+    }
+
+    #[must_use]
+    pub fn submission(&self) -> Arc<Submission> {
+        Arc::clone(&self.submission)
+    }
+
+    /// Whether it can run. It also can when waiting is hopeless, and then fails where the slot is used: `done` is the
+    /// number of the last submission of lane 0 that is complete, and what a unit uses is handed over before the unit or
+    /// in the first submission after it.
+    pub fn is_ready(&mut self, exists: impl Fn(u64) -> bool, done: u64) -> bool {
+        self.missing.retain(|id| !exists(*id));
+        self.missing.is_empty() || done > self.submission.number
+    }
+
+    #[must_use]
+    pub fn needs(&self, id: u64) -> bool {
+        self.needs.contains_key(&id)
+    }
+
+    /// Puts off the release of a slot that it needs.
+    pub fn release_after(&mut self, id: u64) {
+        self.released.push(id);
+    }
+
+    pub fn take_released(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.released)
+    }
+}

@@ -1,0 +1,12 @@
+//! The operations by family. Each function turns a `Call` into its outputs and knows nothing of slots or lanes.
+pub mod control;
+pub mod create;
+pub mod elementwise;
+pub mod gradient;
+pub mod linalg;
+pub mod nn;
+pub mod optimizer;
+pub mod random;
+pub mod recurrent;
+pub mod reduce;
+pub mod shape;

@@ -1,0 +1,179 @@
+//! Programs: lists of entries recorded once and run many times, on values of their own.
+use crate::call::{Call, Context};
+use crate::decode::{Attributes, Entries, id};
+use crate::error::Fault;
+use crate::grad_mode::GradMode;
+use crate::interpreter;
+use crate::op::Op;
+use crate::slots::IdMap;
+use std::sync::Arc;
+use tch::Tensor;
+
+/// The programs that an entry may name.
+pub type Programs = IdMap<Arc<Program>>;
+
+/// One recorded operation, with ids replaced by places in the program's own table.
+#[derive(Debug)]
+struct Step {
+    op: Op,
+    no_grad: bool,
+    inputs: Vec<Option<usize>>,
+    outputs: Vec<Option<usize>>,
+    ids: Vec<f64>,
+    attributes: Vec<f64>,
+    /// Places that nothing reads after this step.
+    last_uses: Vec<usize>,
+}
+
+/// A program. It holds the programs it names, so it can run after they are undefined.
+#[derive(Debug)]
+pub struct Program {
+    inputs: usize,
+    places: usize,
+    steps: Vec<Step>,
+    /// Where each output is; absent for id 0.
+    outputs: Vec<Option<usize>>,
+    programs: Programs,
+}
+
+/// The programs that an entry runs.
+fn named(op: Op, attributes: &[f64]) -> &[f64] {
+    match op {
+        Op::Checkpoint | Op::Scan => attributes.get(..1).unwrap_or_default(),
+        Op::CustomGrad => attributes.get(..2).unwrap_or_default(),
+        _ => &[],
+    }
+}
+
+impl Program {
+    /// Reads the attributes of `define`: the program's id has been read already.
+    pub fn read(attributes: &mut Attributes, known: &Programs) -> Result<Self, Fault> {
+        let (inputs, outputs) = (attributes.numbers()?, attributes.numbers()?);
+        let mut places: IdMap<usize> = IdMap::default();
+        for input in inputs {
+            let next = places.len();
+            if places.insert(id(*input), next).is_some() {
+                return Err(Fault::engine(format!("input {input} of a program is named twice")));
+            }
+        }
+        let mut program = Self { inputs: inputs.len(), places: 0, steps: Vec::new(), outputs: Vec::new(), programs: Programs::default() };
+        for entry in Entries::new(attributes.rest()) {
+            let entry = entry?;
+            if entry.op.is_control() && entry.op != Op::Free {
+                return Err(Fault::engine(format!("{} cannot be part of a program", entry.op.name())));
+            }
+            if entry.op == Op::Free {
+                // A program forgets each value after its last use anyway.
+                continue;
+            }
+            for word in named(entry.op, entry.attributes) {
+                let program_id = id(*word);
+                let inner = known.get(&program_id).ok_or_else(|| unknown(program_id))?;
+                program.programs.insert(program_id, Arc::clone(inner));
+            }
+            let place = |word: &f64| match id(*word) {
+                0 => Ok(None),
+                other => places.get(&other).copied().map(Some).ok_or_else(|| stranger(other)),
+            };
+            let inputs = entry.inputs.iter().map(place).collect::<Result<_, _>>()?;
+            let mut outputs = Vec::with_capacity(entry.outputs.len());
+            for word in entry.outputs {
+                let next = places.len();
+                outputs.push((*word != 0.0).then_some(next));
+                if *word != 0.0 {
+                    places.insert(id(*word), next);
+                }
+            }
+            program.steps.push(Step {
+                op: entry.op,
+                no_grad: entry.no_grad,
+                inputs,
+                outputs,
+                ids: entry.inputs.to_vec(),
+                attributes: entry.attributes.to_vec(),
+                last_uses: Vec::new(),
+            });
+        }
+        for word in outputs {
+            program.outputs.push(match id(*word) {
+                0 => None,
+                other => Some(*places.get(&other).ok_or_else(|| stranger(other))?),
+            });
+        }
+        program.places = places.len();
+        program.mark_last_uses();
+        Ok(program)
+    }
+
+    fn mark_last_uses(&mut self) {
+        let mut needed = vec![false; self.places];
+        for place in self.outputs.iter().flatten() {
+            needed[*place] = true;
+        }
+        for step in self.steps.iter_mut().rev() {
+            for place in step.inputs.iter().chain(&step.outputs).flatten() {
+                if !std::mem::replace(&mut needed[*place], true) {
+                    step.last_uses.push(*place);
+                }
+            }
+        }
+    }
+
+    #[must_use]
+    pub fn output_count(&self) -> usize {
+        self.outputs.len()
+    }
+
+    /// Runs the program. Gradients are recorded if `grad`, except where it was recorded under `noGrad`.
+    pub fn run(&self, inputs: Vec<Tensor>, grad: bool, iteration: [u32; 2]) -> Result<Vec<Option<Tensor>>, Fault> {
+        if inputs.len() != self.inputs {
+            return Err(Fault::engine(format!("a program of {} inputs was given {}", self.inputs, inputs.len())));
+        }
+        let mut values: Vec<Option<Tensor>> = inputs.into_iter().map(Some).collect();
+        values.resize_with(self.places, || None);
+        let mut mode = GradMode::new();
+        for step in &self.steps {
+            mode.set(grad && !step.no_grad && !step.op.without_gradient());
+            let outputs = {
+                let value = |place: &Option<usize>| place.and_then(|place| values[place].as_ref());
+                let mut call = Call {
+                    op: step.op,
+                    inputs: step.inputs.iter().map(value).collect(),
+                    ids: &step.ids,
+                    attributes: Attributes::new(&step.attributes),
+                    context: Context { programs: &self.programs, staging: None, iteration, grad: grad && !step.no_grad },
+                };
+                interpreter::run(&mut call, step.outputs.len()).map_err(|fault| fault.inside(step.op.name()))?
+            };
+            for (place, output) in step.outputs.iter().zip(outputs) {
+                if let Some(place) = place {
+                    values[*place] = Some(output);
+                }
+            }
+            for place in &step.last_uses {
+                values[*place] = None;
+            }
+        }
+        let output = |place: &Option<usize>| match place {
+            None => Ok(None),
+            Some(place) => values[*place].as_ref().map(|value| Some(value.shallow_clone())).ok_or_else(|| Fault::engine("an output of a program is missing")),
+        };
+        self.outputs.iter().map(output).collect()
+    }
+
+    /// Runs a program all of whose outputs must exist.
+    pub fn run_whole(&self, inputs: Vec<Tensor>, grad: bool, iteration: [u32; 2]) -> Result<Vec<Tensor>, Fault> {
+        let outputs = self.run(inputs, grad, iteration)?;
+        outputs.into_iter().map(|output| output.ok_or_else(|| Fault::engine("an output of a program is id 0"))).collect()
+    }
+}
+
+fn stranger(id: u64) -> Fault {
+    Fault::engine(format!("value {id} is neither an input of the program nor computed by it"))
+}
+
+/// The fault of naming a program that does not exist.
+#[must_use]
+pub fn unknown(id: u64) -> Fault {
+    Fault::engine(format!("program {id} is not defined"))
+}

@@ -1,0 +1,232 @@
+//! Safe faces of the C++ shim (`shim/`): what libtorch has and tch does not offer.
+use crate::error::Fault;
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr::null_mut;
+use tch::Tensor;
+use torch_sys::C_tensor;
+
+type Handle = *mut C_tensor;
+type Handles = *const *const C_tensor;
+
+unsafe extern "C" {
+    fn qt_leaky_relu(x: *const C_tensor, slope: f64, y: *mut Handle) -> *mut c_char;
+    fn qt_copy(x: *const C_tensor, y: *mut Handle) -> *mut c_char;
+    fn qt_bytes(x: *const C_tensor, bytes: *mut c_void, size: usize) -> *mut c_char;
+    fn qt_grad(loss: *const C_tensor, seed: *const C_tensor, variables: Handles, count: usize, retain: bool, create: bool, gradients: *mut Handle) -> *mut c_char;
+    fn qt_grad_many(outputs: Handles, seeds: Handles, count: usize, inputs: Handles, inputs_count: usize, create: bool, gradients: *mut Handle) -> *mut c_char;
+    fn qt_grad_enabled() -> bool;
+    fn qt_first_not_finite(tensors: Handles, count: usize, position: *mut i64) -> *mut c_char;
+    fn qt_fused_adamw(parameters: Handles, gradients: Handles, means: Handles, variances: Handles, count: usize, step: *const C_tensor, lr: f64, beta1: f64, beta2: f64, weight_decay: f64, eps: f64) -> *mut c_char;
+    fn qt_fused_sgd(parameters: Handles, gradients: Handles, buffers: Handles, count: usize, lr: f64, momentum: f64, dampening: f64, weight_decay: f64, nesterov: bool, first: bool) -> *mut c_char;
+    fn qt_total_norm(tensors: Handles, count: usize, norm: *mut Handle) -> *mut c_char;
+    fn qt_version() -> *mut c_char;
+    fn qt_capability() -> *mut c_char;
+    fn qt_threads() -> c_int;
+    fn qt_parallel(count: i64, grain: i64, body: extern "C" fn(*mut c_void, i64, i64), data: *mut c_void) -> *mut c_char;
+    fn qt_program(closure: *mut c_void, inputs: Handles, inputs_count: usize, outputs: *mut Handle, outputs_count: usize) -> *mut c_char;
+}
+
+/// Takes over text that C allocated.
+fn text(pointer: *mut c_char) -> Option<String> {
+    if pointer.is_null() {
+        return None;
+    }
+    // SAFETY: the shim hands over a NUL-terminated string made by strdup.
+    unsafe {
+        let text = CStr::from_ptr(pointer).to_string_lossy().into_owned();
+        libc::free(pointer.cast());
+        Some(text)
+    }
+}
+
+fn check(error: *mut c_char) -> Result<(), Fault> {
+    text(error).map_or(Ok(()), |text| Err(Fault::from_text(&text)))
+}
+
+/// Takes over a tensor that the shim made with `new`.
+fn own(handle: Handle) -> Option<Tensor> {
+    // SAFETY: the shim gives ownership, and tch frees it the same way.
+    (!handle.is_null()).then(|| unsafe { Tensor::from_ptr(handle) })
+}
+
+fn made(handle: Handle) -> Result<Tensor, Fault> {
+    own(handle).ok_or_else(|| Fault::engine("the shim made no tensor"))
+}
+
+fn handles(tensors: &[&Tensor]) -> Vec<*const C_tensor> {
+    tensors.iter().map(|tensor| tensor.as_ptr()).collect()
+}
+
+/// x, or slope · x below zero.
+pub fn leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor, Fault> {
+    let mut y = null_mut();
+    // SAFETY: both pointers are valid for the call.
+    check(unsafe { qt_leaky_relu(x.as_ptr(), slope, &raw mut y) })?;
+    made(y)
+}
+
+/// A contiguous copy with its own storage, differentiable.
+pub fn copy(x: &Tensor) -> Result<Tensor, Fault> {
+    let mut y = null_mut();
+    // SAFETY: both pointers are valid for the call.
+    check(unsafe { qt_copy(x.as_ptr(), &raw mut y) })?;
+    made(y)
+}
+
+/// The bytes of a tensor, contiguous and on the CPU.
+pub fn bytes(x: &Tensor) -> Result<Vec<u8>, Fault> {
+    let x = x.f_detach()?.f_to_device(tch::Device::Cpu)?.f_contiguous()?;
+    let size = x.numel() * x.f_kind()?.elt_size_in_bytes();
+    let mut bytes = Vec::<u8>::with_capacity(size);
+    // SAFETY: the buffer has room for `size` bytes, and the shim fills exactly those or fails.
+    unsafe {
+        check(qt_bytes(x.as_ptr(), bytes.as_mut_ptr().cast(), size))?;
+        bytes.set_len(size);
+    }
+    Ok(bytes)
+}
+
+/// Gradients of a loss by variables, absent where the loss does not depend on one.
+pub fn grad(loss: &Tensor, seed: Option<&Tensor>, variables: &[&Tensor], retain: bool, create: bool) -> Result<Vec<Option<Tensor>>, Fault> {
+    let mut gradients = vec![null_mut(); variables.len()];
+    let (inputs, seed) = (handles(variables), seed.map_or(std::ptr::null(), Tensor::as_ptr));
+    // SAFETY: every pointer is valid for the call, and the lengths are those of the slices.
+    check(unsafe { qt_grad(loss.as_ptr(), seed, inputs.as_ptr(), inputs.len(), retain, create, gradients.as_mut_ptr()) })?;
+    Ok(gradients.into_iter().map(own).collect())
+}
+
+/// Gradients of several outputs, each with its seed, by inputs.
+pub fn grad_many(outputs: &[&Tensor], seeds: &[&Tensor], inputs: &[&Tensor], create: bool) -> Result<Vec<Option<Tensor>>, Fault> {
+    if outputs.len() != seeds.len() {
+        return Err(Fault::engine("every output needs its gradient"));
+    }
+    let mut gradients = vec![null_mut(); inputs.len()];
+    let (outputs, seeds, inputs) = (handles(outputs), handles(seeds), handles(inputs));
+    // SAFETY: every pointer is valid for the call, and the lengths are those of the slices.
+    check(unsafe { qt_grad_many(outputs.as_ptr(), seeds.as_ptr(), outputs.len(), inputs.as_ptr(), inputs.len(), create, gradients.as_mut_ptr()) })?;
+    Ok(gradients.into_iter().map(own).collect())
+}
+
+/// Whether this thread records gradients now.
+#[must_use]
+pub fn grad_enabled() -> bool {
+    // SAFETY: reads a thread-local flag.
+    unsafe { qt_grad_enabled() }
+}
+
+/// The position of the first tensor with a value that is not finite.
+pub fn first_not_finite(tensors: &[&Tensor]) -> Result<Option<usize>, Fault> {
+    let (tensors, mut position) = (handles(tensors), -1);
+    // SAFETY: every pointer is valid for the call, and the length is that of the slice.
+    check(unsafe { qt_first_not_finite(tensors.as_ptr(), tensors.len(), &raw mut position) })?;
+    Ok(usize::try_from(position).ok())
+}
+
+/// What an `adamw` step is told besides its tensors.
+#[derive(Clone, Copy, Debug)]
+pub struct AdamW {
+    pub lr: f64,
+    pub beta1: f64,
+    pub beta2: f64,
+    pub eps: f64,
+    pub weight_decay: f64,
+}
+
+/// One fused step, in place. The lists are of equal length; `step` counts this step already.
+pub fn fused_adamw(lists: [&[&Tensor]; 4], step: &Tensor, rule: AdamW) -> Result<(), Fault> {
+    let [parameters, gradients, means, variances] = lists.map(handles);
+    if [gradients.len(), means.len(), variances.len()] != [parameters.len(); 3] {
+        return Err(Fault::engine("the lists of a step differ in length"));
+    }
+    let AdamW { lr, beta1, beta2, eps, weight_decay } = rule;
+    // SAFETY: every pointer is valid for the call, and all four lists have the given length.
+    check(unsafe {
+        qt_fused_adamw(parameters.as_ptr(), gradients.as_ptr(), means.as_ptr(), variances.as_ptr(), parameters.len(), step.as_ptr(), lr, beta1, beta2, weight_decay, eps)
+    })
+}
+
+/// What an `sgd` step is told besides its tensors.
+#[derive(Clone, Copy, Debug)]
+pub struct Sgd {
+    pub lr: f64,
+    pub momentum: f64,
+    pub dampening: f64,
+    pub weight_decay: f64,
+    pub nesterov: bool,
+    /// The first step fills the momentum buffers with the gradients.
+    pub first: bool,
+}
+
+/// One fused step, in place. Without momentum there are no buffers.
+pub fn fused_sgd(parameters: &[&Tensor], gradients: &[&Tensor], buffers: Option<&[&Tensor]>, rule: Sgd) -> Result<(), Fault> {
+    if gradients.len() != parameters.len() || buffers.is_some_and(|buffers| buffers.len() != parameters.len()) {
+        return Err(Fault::engine("the lists of a step differ in length"));
+    }
+    let (parameters, gradients, buffers) = (handles(parameters), handles(gradients), buffers.map(handles));
+    let buffers = buffers.as_ref().map_or(std::ptr::null(), Vec::as_ptr);
+    let Sgd { lr, momentum, dampening, weight_decay, nesterov, first } = rule;
+    // SAFETY: every pointer is valid for the call, and all lists have the given length.
+    check(unsafe { qt_fused_sgd(parameters.as_ptr(), gradients.as_ptr(), buffers, parameters.len(), lr, momentum, dampening, weight_decay, nesterov, first) })
+}
+
+/// The 2-norm of all elements of all tensors together; there is at least one tensor.
+pub fn total_norm(tensors: &[&Tensor]) -> Result<Tensor, Fault> {
+    let (tensors, mut norm) = (handles(tensors), null_mut());
+    // SAFETY: every pointer is valid for the call, and the length is that of the slice.
+    check(unsafe { qt_total_norm(tensors.as_ptr(), tensors.len(), &raw mut norm) })?;
+    made(norm)
+}
+
+/// The version of libtorch.
+#[must_use]
+pub fn version() -> String {
+    // SAFETY: no arguments; the text is taken over.
+    text(unsafe { qt_version() }).unwrap_or_default()
+}
+
+/// The instruction set that libtorch's kernels use.
+#[must_use]
+pub fn capability() -> String {
+    // SAFETY: no arguments; the text is taken over.
+    text(unsafe { qt_capability() }).unwrap_or_default()
+}
+
+/// The number of threads that this thread's operations use.
+#[must_use]
+pub fn threads() -> usize {
+    // SAFETY: no arguments.
+    usize::try_from(unsafe { qt_threads() }).unwrap_or(1)
+}
+
+/// Runs a body over parts of [0, count) on libtorch's pool.
+pub fn parallel<F: Fn(usize, usize) + Sync>(count: usize, grain: usize, body: F) -> Result<(), Fault> {
+    struct Job<F> {
+        body: F,
+        panicked: std::sync::atomic::AtomicBool,
+    }
+    extern "C" fn run<F: Fn(usize, usize) + Sync>(data: *mut c_void, begin: i64, end: i64) {
+        // SAFETY: `data` is the job below, which outlives the region and is only shared.
+        let job = unsafe { &*data.cast::<Job<F>>() };
+        let (begin, end) = (usize::try_from(begin).unwrap_or(0), usize::try_from(end).unwrap_or(0));
+        // Unwinding through OpenMP's frames would abort the process.
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (job.body)(begin, end))).is_err() {
+            job.panicked.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+    let job = Job { body, panicked: false.into() };
+    let length = |value: usize| i64::try_from(value).map_err(|_| Fault::engine("too many elements"));
+    // SAFETY: the job lives on this stack for the whole call.
+    check(unsafe { qt_parallel(length(count)?, length(grain)?, run::<F>, (&raw const job).cast_mut().cast()) })?;
+    if job.panicked.into_inner() {
+        return Err(Fault::new(crate::error::Code::Panic, "a parallel loop panicked"));
+    }
+    Ok(())
+}
+
+/// Runs a closure as one node of the graph. The closure is owned by the node from here on.
+pub fn program(closure: *mut c_void, inputs: &[&Tensor], outputs: usize) -> Result<Vec<Tensor>, Fault> {
+    let (inputs, mut results) = (handles(inputs), vec![null_mut(); outputs]);
+    // SAFETY: the closure was made by `closure::into_raw` and is given away; the other pointers are valid for the call.
+    check(unsafe { qt_program(closure, inputs.as_ptr(), inputs.len(), results.as_mut_ptr(), outputs) })?;
+    results.into_iter().map(made).collect()
+}
