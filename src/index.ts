@@ -1,3 +1,5 @@
 // Everything that a user imports.
 export * from './errors.js'
 export * from './tensor/index.js'
+export * as data from './data/index.js'
+export * as train from './train/index.js'

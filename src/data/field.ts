@@ -1,6 +1,6 @@
 // One field of a dataset: rows that live once in the engine, from which batches are gathered there.
 import { ArgumentError, DTypeError, OutOfRangeError, ShapeError } from '../errors.js'
-import { tensor, type TypedArray } from '../tensor/create.js'
+import { checkBuffer, tensor, type TypedArray } from '../tensor/create.js'
 import type { Device } from '../tensor/device.js'
 import type { DType } from '../tensor/dtype.js'
 import { unscope } from '../tensor/lifetime.js'
@@ -145,7 +145,10 @@ function fromRows(name: string, data: readonly Row[], options: FieldOptions): Fi
 function shapeOf(row: Row): number[] {
   const shape: number[] = []
   let level: Row | undefined = row
-  for (; typeof level === 'object' && level !== null; level = (level as readonly Row[])[0]) shape.push(level.length)
+  for (; typeof level === 'object' && level !== null; level = (level as readonly Row[])[0]) {
+    if (ArrayBuffer.isView(level)) checkBuffer(level, 'Loader')
+    shape.push(level.length)
+  }
   return shape
 }
 

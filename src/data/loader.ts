@@ -83,6 +83,7 @@ export class Loader<F extends Fields> implements AsyncIterable<Batch<F>> {
 
   constructor(fields: F, options: LoaderOptions<F> = {}) {
     const { batch = 32, shuffle = false, seed, dropLast = false, bucketBy = [], padding = {}, dtypes = {}, prefetch = 2 } = options
+    if (typeof fields !== 'object' || fields === null) throw new ArgumentError(`Loader: expected fields by name, got ${String(fields)}`, { op: 'Loader', expected: '{ name: rows }', got: String(fields) })
     const place = options.device === undefined ? undefined : device(options.device, 'Loader')
     this.#batch = whole(batch, 'batch', 'Loader', 1)
     this.#prefetch = whole(prefetch, 'prefetch', 'Loader', 1, 64)

@@ -1,8 +1,8 @@
 // Making tensors: from JavaScript data, constants and ranges.
 import { ArgumentError, DTypeError, OutOfRangeError, ShapeError } from '../errors.js'
-import { native } from '../native.js'
 import { type DeviceLike, device } from './device.js'
 import { type ArrayOf, checkDType, type DType, dtypes } from './dtype.js'
+import { stage } from './queue.js'
 import { checkShape, elements, show, type Shape } from './shape.js'
 import { call, type Nested, type Tensor } from './tensor.js'
 
@@ -50,7 +50,7 @@ export function tensor<const T extends TensorData, D extends DType = DTypeOf<T>>
   }
   const type = dtype === undefined ? own : checkDType(dtype, 'tensor')
   const stored = type === 'bfloat16' ? 'float32' : type
-  const staging = native().stage(bytesOf(convert(values.flat, stored)))
+  const staging = stage(bytesOf(convert(values.flat, stored)))
   const made = call('fromBytes', [], { staging, shape: target, dtype: stored, device: place })
   return (type === 'bfloat16' ? made.to('bfloat16') : made) as Tensor<D>
 }

@@ -5,7 +5,7 @@ import { native } from '../native.js'
 import { type DeviceLike, device } from './device.js'
 import { checkDType, type DType } from './dtype.js'
 import { unscope } from './lifetime.js'
-import { ask, request, throwPending } from './queue.js'
+import { ask, request, stage, throwPending } from './queue.js'
 import { inputId } from './record.js'
 import type { Shape } from './shape.js'
 import { call, Tensor } from './tensor.js'
@@ -47,7 +47,7 @@ export async function saveSafetensors(path: string, tensors: NamedTensors, metad
   }
   const ids = entries.map(([, tensor]) => inputId(tensor, 'saveSafetensors'))
   const order = { path: absolute(path, 'saveSafetensors'), names: entries.map(([name]) => name), metadata }
-  await request('save', ids, [native().stage(new TextEncoder().encode(JSON.stringify(order)))])
+  await request('save', ids, [stage(new TextEncoder().encode(JSON.stringify(order)))])
 }
 
 /**

@@ -147,6 +147,12 @@ export function ask(send: (request: number) => void): Promise<unknown> {
   })
 }
 
+/** Puts a copy of bytes aside for an operation that names it. */
+export function stage(bytes: Uint8Array): number {
+  if (codes === undefined) start()
+  return native().stage(bytes)
+}
+
 /** Tells the engine that nobody can use these tensors any more. */
 export function release(id: number, bytes: number): void {
   freed.push(id)
