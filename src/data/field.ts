@@ -126,10 +126,9 @@ function fromRows(name: string, data: readonly Row[], options: FieldOptions): Fi
     values.add(row, shape, 0, i)
   })
   const rest = trailing ?? []
-  const dtype = options.dtype ?? values.dtype
-  if (scalar || data.length === 0) return new Rectangle(name, values.tensor([data.length, ...rest], dtype), options)
+  if (scalar || data.length === 0) return new Rectangle(name, values.tensor([data.length, ...rest], options.dtype), options)
   const first = lengths[0] as number
-  if (lengths.every((length) => length === first)) return new Rectangle(name, values.tensor([data.length, first, ...rest], dtype), options)
+  if (lengths.every((length) => length === first)) return new Rectangle(name, values.tensor([data.length, first, ...rest], options.dtype), options)
   if (options.padding === undefined) {
     throw new ArgumentError(`Loader: the sequences of ${name} differ in length; say what fills the rest: padding: { ${name}: 0 }`, {
       op: 'Loader',
@@ -139,7 +138,7 @@ function fromRows(name: string, data: readonly Row[], options: FieldOptions): Fi
   }
   values.fill(options.padding, elements(rest))
   const total = lengths.reduce((sum, length) => sum + length, 0)
-  return new Sequences(values.tensor([total + 1, ...rest], dtype).to(options.device ?? 'cpu'), lengths)
+  return new Sequences(values.tensor([total + 1, ...rest], options.dtype).to(options.device ?? 'cpu'), lengths)
 }
 
 function shapeOf(row: Row): number[] {
@@ -191,10 +190,11 @@ class Values {
   }
 
   fill(value: number, count: number): void {
+    if (!Number.isSafeInteger(value)) this.#whole = false
     for (let i = 0; i < count; i++) this.#push(value)
   }
 
-  tensor(shape: Shape, dtype: DType): Tensor {
+  tensor(shape: Shape, dtype: DType = this.dtype): Tensor {
     const flat = this.#flat.subarray(0, this.#length)
     return dtype === 'int64' && this.#whole ? tensor(int64(flat), { shape }) : tensor(flat, { dtype, shape })
   }

@@ -11,6 +11,8 @@ import type { MeanState } from './mean.js'
 
 const VERSION = 1
 const NAME = /^checkpoint-(\d+)\.safetensors$/
+/** What a save is written to before it is renamed. */
+const UNFINISHED = /^\.checkpoint-\d+\.safetensors\..*\.tmp$/
 
 /** Everything of a run that is not a tensor. */
 export interface RunState {
@@ -102,7 +104,7 @@ export class Checkpoints {
       throw fileError(this.folder, cause)
     })
     for (const name of names) {
-      if (name.includes('.safetensors.') && name.includes('tmp')) await rm(join(this.folder, name), { force: true }).catch(() => {})
+      if (UNFINISHED.test(name)) await rm(join(this.folder, name), { force: true }).catch(() => {})
     }
   }
 }
