@@ -212,7 +212,7 @@ export class Run<M extends Module, B> implements RunControl {
       const message = from === undefined ? `${until}; pass resume: 'auto' to go on, or choose another folder` : `${until}, beyond ${from.path}; choose another folder for those to come`
       throw new CheckpointError(`fit: ${message}`, { op: 'fit', expected: 'an empty folder', got: newest.name })
     }
-    if (from !== undefined) this.#resume(from)
+    if (from !== undefined) await this.#resume(from)
   }
 
   async #find(resume: string | undefined): Promise<Checkpoint | undefined> {
@@ -228,20 +228,25 @@ export class Run<M extends Module, B> implements RunControl {
   }
 
   /** Takes a checkpoint over: all of it, or nothing. */
-  #resume(from: Checkpoint): void {
+  async #resume(from: Checkpoint): Promise<void> {
     const { data, validation, position, epochs } = from.state
     const loaders = [
       [this.#data, data],
       [this.#options.validation, validation],
     ] as const
     const before = loaders.map(([loader]) => loader?.state?.())
+    const weights = this.#model.stateDict()
     try {
       for (const [loader, state] of loaders) restore(loader, state)
-      this.#optimizer.loadStateDict(from.optimizer)
       this.#model.loadStateDict(from.model)
+      await this.#optimizer.loadStateDict(from.optimizer)
     } catch (error) {
       loaders.forEach(([loader], i) => restore(loader, before[i]))
-      throw error
+      this.#model.loadStateDict(weights)
+      if (!(error instanceof CheckpointError)) throw error
+      throw new CheckpointError(`fit: ${from.path} is of another run: ${error.message}`, { op: 'fit', cause: error })
+    } finally {
+      for (const tensor of weights.values()) tensor.dispose()
     }
     this.#generator.restore(from.state.generator)
     this.#losses.restore(from.state.losses)
