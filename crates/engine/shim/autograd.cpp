@@ -20,7 +20,7 @@ extern "C" char *qt_grad(const at::Tensor *loss, const at::Tensor *seed, const a
 extern "C" char *qt_grad_many(const at::Tensor *const *outputs, const at::Tensor *const *seeds, size_t count, const at::Tensor *const *inputs,
                               size_t inputs_count, bool create, at::Tensor **gradients) {
   return guarded([&] {
-    auto found = torch::autograd::grad(list(outputs, count), list(seeds, count), list(inputs, inputs_count), create, create, /*allow_unused=*/true);
+    auto found = torch::autograd::grad(list(outputs, count), list(inputs, inputs_count), list(seeds, count), create, create, /*allow_unused=*/true);
     for (size_t i = 0; i < inputs_count; ++i) gradients[i] = found[i].defined() ? new at::Tensor(found[i]) : nullptr;
   });
 }

@@ -1,9 +1,8 @@
 //! The two passes of a node of the graph that is made of programs (`shim/program.cpp` calls these).
-use crate::error::{Code, Fault};
+use crate::error::Fault;
 use crate::program::Program;
 use crate::shim;
 use std::ffi::{c_char, c_void};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tch::Tensor;
 use torch_sys::C_tensor;
@@ -94,8 +93,7 @@ unsafe fn give(tensors: Vec<Option<Tensor>>, slots: *mut *mut C_tensor, count: u
 }
 
 fn answer(run: impl FnOnce() -> Result<(), Fault>) -> *mut c_char {
-    let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| Err(Fault::new(Code::Panic, crate::panics::text(payload.as_ref()))));
-    let Err(fault) = result else { return std::ptr::null_mut() };
+    let Err(fault) = crate::panics::contained(run) else { return std::ptr::null_mut() };
     let text = std::ffi::CString::new(fault.to_text().replace('\0', " ")).unwrap_or_default();
     // SAFETY: a valid string; the shim frees the copy.
     unsafe { libc::strdup(text.as_ptr()) }

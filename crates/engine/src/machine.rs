@@ -2,7 +2,7 @@
 use crate::call::{Call, Context};
 use crate::decode::{Attributes, Entries, Entry, id};
 use crate::environment::{Environment, Payload, Reply};
-use crate::error::{Code, Failure, Fault};
+use crate::error::{Failure, Fault};
 use crate::grad_mode::GradMode;
 use crate::interpreter;
 use crate::lanes::Unit;
@@ -11,7 +11,6 @@ use crate::program::{Program, Programs};
 use crate::queue::{self, Interruption, Submission};
 use crate::slots::{IdMap, Slots, Value};
 use crate::{checkpoint_file, memory, panics, shim, threads};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tch::Tensor;
 
@@ -139,9 +138,7 @@ impl Machine {
         }
         let table = self.tables.entry(environment.id).or_default();
         mode.set(!entry.no_grad && !entry.op.without_gradient());
-        let outcome = catch_unwind(AssertUnwindSafe(|| execute(table, environment, &entry)));
-        let outcome = outcome.unwrap_or_else(|payload| Err(Stop::Fault(Fault::new(Code::Panic, panics::text(payload.as_ref())))));
-        let failure = match outcome {
+        let failure = match panics::contained(|| execute(table, environment, &entry)) {
             Ok(outputs) => {
                 for (word, output) in entry.outputs.iter().zip(outputs) {
                     table.slots.set(id(*word), Value::Tensor(output));

@@ -59,17 +59,23 @@ impl Program {
         let mut program = Self { inputs: inputs.len(), places: 0, steps: Vec::new(), outputs: Vec::new(), programs: Programs::default() };
         for entry in Entries::new(attributes.rest()) {
             let entry = entry?;
-            if entry.op.is_control() && entry.op != Op::Free {
-                return Err(Fault::engine(format!("{} cannot be part of a program", entry.op.name())));
-            }
-            if entry.op == Op::Free {
-                // A program forgets each value after its last use anyway.
-                continue;
+            match entry.op {
+                // A program forgets each value after its last use, and a program of its own with itself.
+                Op::Free | Op::Undefine => continue,
+                Op::Define => {
+                    let mut inner = Attributes::new(entry.attributes);
+                    let inner_id = inner.index()?;
+                    let inner = Self::read(&mut inner, &program.with(known))?;
+                    program.programs.insert(inner_id, Arc::new(inner));
+                    continue;
+                }
+                op if op.is_control() => return Err(Fault::engine(format!("{} cannot be part of a program", op.name()))),
+                _ => {}
             }
             for word in named(entry.op, entry.attributes) {
-                let program_id = id(*word);
-                let inner = known.get(&program_id).ok_or_else(|| unknown(program_id))?;
-                program.programs.insert(program_id, Arc::clone(inner));
+                let inner = program.programs.get(&id(*word)).or_else(|| known.get(&id(*word)));
+                let inner = Arc::clone(inner.ok_or_else(|| unknown(id(*word)))?);
+                program.programs.insert(id(*word), inner);
             }
             let place = |word: &f64| match id(*word) {
                 0 => Ok(None),
@@ -103,6 +109,12 @@ impl Program {
         program.places = places.len();
         program.mark_last_uses();
         Ok(program)
+    }
+
+    /// The programs that one defined within this one may name.
+    fn with(&self, known: &Programs) -> Programs {
+        let all = known.iter().chain(&self.programs);
+        all.map(|(id, program)| (*id, Arc::clone(program))).collect()
     }
 
     fn mark_last_uses(&mut self) {
