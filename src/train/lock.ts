@@ -1,4 +1,5 @@
 // The lock of a run's folder: one process at a time writes checkpoints there.
+import { randomUUID } from 'node:crypto'
 import { link, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
@@ -11,38 +12,41 @@ interface Owner {
   host: string
 }
 
+/** Paths of the locks that this thread holds, and what is in those that it could not remove. */
 const held = new Set<string>()
+const left = new Set<string>()
 
 /** Takes the lock of a folder and returns what releases it. A lock whose process is gone is taken over. */
 export async function lockFolder(folder: string): Promise<() => Promise<void>> {
   const path = join(folder, 'lock')
   if (held.has(path)) throw new BusyError(`fit: ${folder} is in use by another run of this process`, { op: 'fit', got: folder })
   held.add(path)
+  let own: string
   try {
-    await take(path, folder)
+    own = await take(path, folder)
   } catch (error) {
     held.delete(path)
     throw error
   }
   return async () => {
+    await rm(path, { force: true }).catch(() => left.add(own))
     held.delete(path)
-    await rm(path, { force: true }).catch(() => {})
   }
 }
 
-async function take(path: string, folder: string): Promise<void> {
-  const own: Owner = { pid: process.pid, started: await startOf(process.pid), host: hostname() }
+async function take(path: string, folder: string): Promise<string> {
+  const own = JSON.stringify({ pid: process.pid, started: await startOf(process.pid), host: hostname(), token: randomUUID() })
   for (let attempt = 0; ; attempt++) {
     try {
-      await create(path, JSON.stringify(own))
-      return
+      await create(path, own)
+      return own
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw fileError(path, error)
     }
     const text = await readFile(path, 'utf8').catch(() => undefined)
     if (text === undefined) continue
     const owner = parse(text)
-    if (owner !== undefined && (await isAlive(owner))) {
+    if (owner !== undefined && !left.has(text) && (await isAlive(owner))) {
       throw new BusyError(`fit: ${folder} is in use by process ${owner.pid} on ${owner.host}; end it, choose another folder, or remove ${path} if it is gone`, {
         op: 'fit',
         got: `process ${owner.pid}`,
