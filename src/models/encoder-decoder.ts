@@ -1,0 +1,141 @@
+// EncoderDecoder: one LSTM reads a sequence into its state, another writes a sequence from it (Sutskever, Vinyals and Le 2014).
+import { ArgumentError } from '../errors.js'
+import * as nn from '../nn/index.js'
+import { adamW, type OptimizerFactory } from '../optim/index.js'
+import { cat, type DeviceLike, full, noGrad, type Tensor, uniform } from '../tensor/index.js'
+import { EOS_ID, PAD_ID, Vocabulary } from '../text/index.js'
+import { type DecodeOptions, decode, type Hypothesis } from './decode.js'
+import { loadFolder, saveFolder } from './folder.js'
+
+export interface EncoderDecoderOptions {
+  /** The symbols that are read. */
+  source: Vocabulary
+  /** The symbols that are written. */
+  target: Vocabulary
+  /** Width of the embeddings and of the LSTMs. @default 256 */
+  width?: number
+  /** Layers of each of the two LSTMs. @default 2 */
+  numLayers?: number
+  /** Dropout between the layers. @default 0 */
+  dropout?: number
+  /** Whether the source is read from its end, which brings the first symbols of both sequences close together. @default true */
+  reversed?: boolean
+  /** Every parameter starts uniform within ± this. @default 0.08 */
+  initRange?: number
+}
+
+/** Pairs of one length each: sequences as numbers of the vocabularies. */
+export interface PairBatch {
+  /** int64 [B, S], in reading order, without `<EOS>` */
+  source: Tensor
+  /** int64 [B, T], ending in `<EOS>`, filled up with `<PAD>` */
+  target: Tensor
+}
+
+const KIND = 'EncoderDecoder'
+type Config = Required<Omit<EncoderDecoderOptions, 'source' | 'target' | 'initRange'>>
+
+/**
+ * Two separate LSTMs of `numLayers` × `width`:
+ *
+ *     v = state of encoder(x_S, …, x_1)        p(y_t | y_<t, x) = softmax(head(decoder(y_{t−1} | v)))        y_0 = <EOS>
+ *
+ * The encoder's last states (h and c of every layer) are all that the decoder knows of the source. Sources of one batch must be equally long: nothing
+ * tells the encoder to skip padding. `PairLoader` makes such batches, `decode` groups by length by itself.
+ *
+ * @example
+ * const model = new EncoderDecoder({ source: Vocabulary.of(words), target: Vocabulary.of(pronunciations) })
+ * await fit(model, new PairLoader(pairs, model, { batch: 128 }), { epochs: 4 })
+ * const [[best]] = await model.decode([[...'seabright']], { beam: 4 })
+ * await model.save('models/g2p')
+ */
+export class EncoderDecoder extends nn.Module {
+  readonly source: Vocabulary
+  readonly target: Vocabulary
+  readonly config: Config
+  sourceEmbedding: nn.Embedding
+  targetEmbedding: nn.Embedding
+  encoder: nn.LSTM
+  decoder: nn.LSTM
+  head: nn.Linear
+
+  constructor({ source, target, width = 256, numLayers = 2, dropout = 0, reversed = true, initRange = 0.08 }: EncoderDecoderOptions) {
+    super()
+    if (!(initRange > 0 && initRange < Number.POSITIVE_INFINITY)) {
+      throw new ArgumentError(`EncoderDecoder: initRange must be > 0, got ${initRange}`, { op: KIND, got: String(initRange) })
+    }
+    this.source = source
+    this.target = target
+    this.config = { width, numLayers, dropout, reversed }
+    this.sourceEmbedding = new nn.Embedding(source.size, width)
+    this.targetEmbedding = new nn.Embedding(target.size, width)
+    this.encoder = new nn.LSTM(width, width, { numLayers, dropout })
+    this.decoder = new nn.LSTM(width, width, { numLayers, dropout })
+    this.head = new nn.Linear(width, target.size)
+    noGrad(() => {
+      for (const parameter of this.parameters()) parameter.assign(uniform(parameter.shape, -initRange, initRange))
+    })
+  }
+
+  /** Logits [B, T, target.size]: row t is the prediction of target symbol t from those before it. */
+  forward(source: Tensor, target: Tensor): Tensor {
+    const start = full([target.shape[0] as number, 1], EOS_ID, { dtype: 'int64', device: target.device })
+    const before: Tensor[] = [start, target.slice(1, 0, -1)]
+    return this.head.forward(this.decoder.forward(this.targetEmbedding.forward(cat(before, 1)), this.encode(source)).output)
+  }
+
+  /** The encoder's last states for sources [B, S]: h and c are [numLayers, B, width]. */
+  encode(source: Tensor): nn.LSTMState {
+    const read = this.config.reversed ? source.flip(1) : source
+    return this.encoder.forward(this.sourceEmbedding.forward(read)).state
+  }
+
+  /** One step of the decoder: the logits [B, target.size] of what follows the symbols [B], and the next state. */
+  step(symbols: Tensor, state: nn.LSTMState): { logits: Tensor; state: nn.LSTMState } {
+    const out = this.decoder.forward(this.targetEmbedding.forward(symbols.unsqueeze(1)), state)
+    return { logits: this.head.forward(out.output.squeeze(1)), state: out.state }
+  }
+
+  /** The mean cross entropy per target symbol, in nats; `<PAD>` does not count. */
+  loss({ source, target }: PairBatch): Tensor {
+    return nn.functional.crossEntropy(this.forward(source, target), target, { ignoreIndex: PAD_ID })
+  }
+
+  optimizer(): OptimizerFactory {
+    return adamW({ lr: 1e-3 })
+  }
+
+  /**
+   * What the model writes for each source, best first: one hypothesis greedily, or `beam` of them by beam search. It goes ahead of training that is
+   * under way, on the weights of that moment.
+   *
+   * @throws ArgumentError for empty sources, unknown symbols and a beam that is not within 1 … target.size − 1.
+   */
+  decode(sources: readonly (readonly string[])[], options: DecodeOptions = {}): Promise<Hypothesis[][]> {
+    return decode(this, sources, options)
+  }
+
+  /**
+   * Writes the model to a folder, which is made if need be: `config.json`, `source.json` and `target.json` (the vocabularies) and `model.safetensors`.
+   *
+   * @throws FileError (`ERR_IO`) where the file system refuses.
+   */
+  save(folder: string): Promise<void> {
+    const { source, target } = this
+    return saveFolder(folder, { kind: KIND, config: this.config, vocabularies: { source, target }, state: this.stateDict() })
+  }
+
+  /**
+   * A model that was saved in a folder.
+   *
+   * @throws FileError (`ERR_IO`) where a file cannot be read; CheckpointError (`ERR_CHECKPOINT`) where one is damaged or they do not belong together.
+   */
+  static async load(folder: string, { device = 'cpu' }: { device?: DeviceLike } = {}): Promise<EncoderDecoder> {
+    const { config, vocabularies, state } = await loadFolder<Config>(folder, KIND, ['source', 'target'])
+    const { source, target } = vocabularies as { source: Vocabulary; target: Vocabulary }
+    const model = new EncoderDecoder({ ...config, source, target })
+    model.loadStateDict(state)
+    return model.to(device).eval()
+  }
+}
+

@@ -1,0 +1,94 @@
+// Vocabulary: the symbols that a model knows, and their numbers.
+import { ArgumentError } from '../errors.js'
+
+/** Fills up sequences that are shorter than others of their batch. Always number 0. */
+export const PAD = '<PAD>'
+/** Ends a sequence, and starts the one that is written for it. Always number 1. */
+export const EOS = '<EOS>'
+/** Stands for every symbol that a vocabulary does not have, where it has this one. */
+export const UNK = '<UNK>'
+
+export const PAD_ID = 0
+export const EOS_ID = 1
+
+/**
+ * Symbols numbered from 0: `<PAD>`, `<EOS>`, then the given ones in their order.
+ *
+ * With `<UNK>` among them unknown symbols are read as that; without it they throw.
+ *
+ * @example
+ * const letters = new Vocabulary([...'abc'])
+ * letters.encode([...'cab']) // [4, 2, 3]
+ * letters.decode([4, 2, 3, 1]) // ['c', 'a', 'b']
+ */
+export class Vocabulary {
+  readonly symbols: readonly string[]
+  readonly #ids: ReadonlyMap<string, number>
+
+  /** @throws ArgumentError for symbols that are empty, not text, or given twice. */
+  constructor(symbols: Iterable<string>) {
+    this.symbols = [PAD, EOS, ...symbols]
+    const ids = new Map<string, number>()
+    for (const [id, symbol] of this.symbols.entries()) {
+      if (typeof symbol !== 'string' || symbol === '') {
+        throw new ArgumentError(`Vocabulary: symbols must be text that is not empty, got ${JSON.stringify(symbol)}`, {
+          op: 'Vocabulary',
+          got: String(symbol),
+        })
+      }
+      if (ids.has(symbol)) {
+        throw new ArgumentError(`Vocabulary: ${JSON.stringify(symbol)} is given twice`, { op: 'Vocabulary', got: symbol })
+      }
+      ids.set(symbol, id)
+    }
+    this.#ids = ids
+  }
+
+  /** The vocabulary of all symbols that occur in the sequences, sorted. */
+  static of(sequences: Iterable<Iterable<string>>): Vocabulary {
+    const found = new Set<string>()
+    for (const sequence of sequences) for (const symbol of sequence) found.add(symbol)
+    return new Vocabulary([...found].sort())
+  }
+
+  /** Number of symbols, `<PAD>` and `<EOS>` included. */
+  get size(): number {
+    return this.symbols.length
+  }
+
+  has(symbol: string): boolean {
+    return this.#ids.has(symbol)
+  }
+
+  /** @throws ArgumentError, naming the symbol, for one that the vocabulary does not have, unless it has `<UNK>`. */
+  encode(sequence: Iterable<string>): number[] {
+    return Array.from(sequence, (symbol) => {
+      const id = this.#ids.get(symbol) ?? this.#ids.get(UNK)
+      if (id !== undefined) return id
+      throw new ArgumentError(`Vocabulary.encode: ${JSON.stringify(symbol)} is not among the ${this.size - 2} symbols that the model knows`, {
+        op: 'Vocabulary.encode',
+        got: symbol,
+      })
+    })
+  }
+
+  /** The symbols of the numbers up to the first `<EOS>`; `<PAD>` is left out. */
+  decode(ids: Iterable<number>): string[] {
+    const symbols: string[] = []
+    for (const id of ids) {
+      if (id === EOS_ID) break
+      if (id === PAD_ID) continue
+      const symbol = this.symbols[id]
+      if (symbol === undefined) {
+        throw new ArgumentError(`Vocabulary.decode: ${id} is not within 0 … ${this.size - 1}`, { op: 'Vocabulary.decode', got: String(id) })
+      }
+      symbols.push(symbol)
+    }
+    return symbols
+  }
+
+  /** The symbols after `<PAD>` and `<EOS>`: what the constructor takes. */
+  toJSON(): string[] {
+    return this.symbols.slice(2)
+  }
+}
