@@ -1,5 +1,5 @@
 // evaluate: the mean loss and metrics over a dataset, in eval mode and without gradients.
-import { ArgumentError } from '../errors.js'
+import { ArgumentError, CallbackError, QuarterturnError } from '../errors.js'
 import { Loader } from '../data/loader.js'
 import type { Module } from '../nn/index.js'
 import { Pace } from '../tensor/pace.js'
@@ -54,7 +54,7 @@ export async function measureAll<M extends Module, B, K extends string>(
   let step = 0
   for await (const batch of paced(data)) {
     const rows = rowsOf(batch)
-    const values = around(() => mode.run(false, () => noGrad(() => scope(() => names.map((name) => scalar(measures[name](model, batch), name))))))
+    const values = around(() => mode.run(false, () => noGrad(() => scope(() => names.map((name) => scalar(called(name, () => measures[name](model, batch)), name))))))
     values.forEach((value, i) => means[i]?.add(value, rows, step))
     discard(data, batch)
     step++
@@ -98,4 +98,18 @@ export function scalar(value: unknown, name: string): Tensor {
   }
   const plain = value.detach()
   return plain.rank === 0 ? plain : plain.reshape([])
+}
+
+/** Calls a function of the user. An error of ours goes through as it is; anything else that it throws is told apart. */
+export function called<T>(name: string, fn: () => T): T {
+  try {
+    return fn()
+  } catch (cause) {
+    if (cause instanceof QuarterturnError) throw cause
+    throw callbackError(name, cause)
+  }
+}
+
+export function callbackError(name: string, cause: unknown): CallbackError {
+  return new CallbackError(`fit: ${name} threw: ${cause instanceof Error ? cause.message : String(cause)}`, { op: 'fit', got: name, cause })
 }

@@ -51,7 +51,9 @@ export class Mean {
   add(value: Tensor, rows: number, step: number): void {
     this.#waiting.push({ value, rows, step })
     const due = this.#waiting.length >= VALUES_PER_READ || performance.now() - this.#sent >= MS_PER_READ
-    if (due && (this.#reads.length === 0 || this.#waiting.length >= MOST_WAITING)) this.#read()
+    if (!due || (this.#reads.length > 0 && this.#waiting.length < MOST_WAITING)) return
+    this.#sent = performance.now()
+    this.#read()
   }
 
   /**
@@ -97,7 +99,6 @@ export class Mean {
   #read(): void {
     const batch = this.#waiting
     this.#waiting = []
-    this.#sent = performance.now()
     const values = scope(() => stack(batch.map(({ value }) => value)).to('float64', 'cpu'))
     for (const { value } of batch) value.dispose()
     const read = values.data().then(

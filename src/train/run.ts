@@ -1,16 +1,16 @@
 // Run: one training from start or checkpoint to its end. `fit` and `start` are its two faces.
 import { dirname } from 'node:path'
-import { AbortedError, BusyError, CallbackError, CheckpointError, NotFiniteError, QuarterturnError } from '../errors.js'
+import { AbortedError, BusyError, CheckpointError, NotFiniteError, type QuarterturnError } from '../errors.js'
 import type { Module } from '../nn/index.js'
 import type { Optimizer } from '../optim/index.js'
 import { grad } from '../tensor/grad.js'
 import { request, takePending } from '../tensor/queue.js'
 import { Generator, generator, withGenerator } from '../tensor/random.js'
-import { scope } from '../tensor/scope.js'
+import { scope, synchronous } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Variable } from '../tensor/variable.js'
 import { type Checkpoint, Checkpoints, disposeCheckpoint, isFolder, newestCheckpoint, readCheckpoint } from './checkpoints.js'
-import { discard, measureAll, paced, rowsOf, scalar } from './evaluate.js'
+import { callbackError, called, discard, measureAll, paced, rowsOf, scalar } from './evaluate.js'
 import { callbackNames, type RunControl, type RunEvent } from './events.js'
 import { type EpochRecord, type History, Watch } from './history.js'
 import { Mean } from './mean.js'
@@ -97,8 +97,11 @@ export class Run<M extends Module, B> implements RunControl {
     try {
       for await (const batch of paced(this.#data)) {
         if (behind-- > 0) continue
-        this.#train(batch)
-        discard(this.#data, batch)
+        try {
+          this.#train(batch)
+        } finally {
+          discard(this.#data, batch)
+        }
         this.#step++
         this.#position++
         await this.#between()
@@ -108,7 +111,7 @@ export class Run<M extends Module, B> implements RunControl {
       this.#checkFinite()
     } catch (error) {
       if (!(error instanceof NotFiniteError) || this.#options.notFinite !== 'stop') throw error
-      takePending()
+      await this.#quiet()
       this.#ended ??= 'notFinite'
     }
     if (this.#interrupted()) await this.#leave()
@@ -121,7 +124,7 @@ export class Run<M extends Module, B> implements RunControl {
     const loss = this.#around(() =>
       this.#mode.run(true, () =>
         scope(() => {
-          const value = this.#called('loss', () => lossOf(this.#model, batch))
+          const value = synchronous(() => called('loss', () => lossOf(this.#model, batch)), 'fit: loss')
           const plain = scalar(value, 'loss')
           const gradients = grad(value, this.#trained, { unused })
           this.#optimizer.step(clipNorm === undefined ? gradients : gradients.clipByNorm(clipNorm), { notFinite: notFinite === 'skip' ? 'skip' : 'error' })
@@ -302,16 +305,6 @@ export class Run<M extends Module, B> implements RunControl {
     return withGenerator(this.#generator, fn)
   }
 
-  /** An error of ours goes through as it is; anything else that a function of the user throws is told apart. */
-  #called<T>(name: string, fn: () => T): T {
-    try {
-      return fn()
-    } catch (cause) {
-      if (cause instanceof QuarterturnError) throw cause
-      throw new CallbackError(`fit: ${name} threw: ${cause instanceof Error ? cause.message : String(cause)}`, { op: 'fit', got: name, cause })
-    }
-  }
-
   async #emit(event: RunEvent): Promise<void> {
     this.#tell(event)
     const name = callbackNames[event.type]
@@ -319,7 +312,7 @@ export class Run<M extends Module, B> implements RunControl {
       try {
         await (callbacks[name] as ((event: RunEvent, run: RunControl) => unknown) | undefined)?.(event, this)
       } catch (cause) {
-        throw new CallbackError(`fit: ${name} threw: ${cause instanceof Error ? cause.message : String(cause)}`, { op: 'fit', got: name, cause })
+        throw callbackError(name, cause)
       }
     }
   }
@@ -332,11 +325,16 @@ export class Run<M extends Module, B> implements RunControl {
 
   /** After a failure: lets what is in flight come to its end, and takes away the errors that follow from the first. */
   async #settle(): Promise<Settled> {
-    await request('mark', [], []).catch(() => {})
-    await this.#losses.drain().catch(() => {})
+    const others = await this.#quiet()
     const { notFiniteAt } = this.#losses
     await this.#losses.clear()
-    return { notFiniteAt, others: takePending() }
+    return { notFiniteAt, others }
+  }
+
+  async #quiet(): Promise<QuarterturnError[]> {
+    await request('mark', [], [])
+    await this.#losses.drain().catch(() => {})
+    return takePending()
   }
 
   /** The error as the user gets it. */
