@@ -1,0 +1,41 @@
+// RNN: Elman networks, in layers and directions.
+import { ArgumentError } from '../errors.js'
+import type { Tensor } from '../tensor/tensor.js'
+import { type HiddenState, type Nonlinearity, rnn } from './functional.js'
+import { Recurrent, type RecurrentOptions } from './recurrent.js'
+
+export interface RNNOptions extends RecurrentOptions {
+  /** φ. @default 'tanh' */
+  nonlinearity?: Nonlinearity
+}
+
+/**
+ * Elman network: h' = φ(W_ih x + b_ih + W_hh h + b_hh), φ tanh or ReLU.
+ *
+ * Shapes: x [B, T, I] → output [B, T, D·H]; state.h [K·D, B, H], absent: zeros. Weights start uniform on ±1/√H. Keys as in torch.
+ *
+ * Errors: `ERR_SHAPE`, `ERR_DTYPE`, `ERR_DEVICE` where x or the state does not fit. Differs from torch: batch first; the state is an object.
+ * Source: Elman 1990.
+ *
+ * @example
+ * const rnn = new nn.RNN(8, 32, { nonlinearity: 'relu' })
+ * rnn.forward(zeros([4, 10, 8])).output.shape   // [4, 10, 32]
+ */
+export class RNN extends Recurrent {
+  readonly nonlinearity: Nonlinearity
+
+  constructor(inputSize: number, hiddenSize: number, { nonlinearity = 'tanh', ...options }: RNNOptions = {}) {
+    super(1, inputSize, hiddenSize, options)
+    if (nonlinearity !== 'tanh' && nonlinearity !== 'relu') {
+      throw new ArgumentError(`RNN: nonlinearity must be 'tanh' or 'relu', got ${String(nonlinearity)}`, { op: 'RNN', expected: "'tanh' or 'relu'", got: String(nonlinearity) })
+    }
+    this.nonlinearity = nonlinearity
+  }
+
+  forward(x: Tensor, state?: HiddenState): { output: Tensor; state: HiddenState } {
+    return this.run(['h'], x, state, (input, [h], weights, reverse) => {
+      const result = rnn(input, { h: h as Tensor }, weights, { reverse, nonlinearity: this.nonlinearity })
+      return { output: result.output, state: [result.state.h] }
+    })
+  }
+}
