@@ -46,6 +46,9 @@ export function call<D extends DType = DType, N extends OpName = OpName>(
 
 const none = {}
 
+/** Structured cloning fails on functions: a handle belongs to the thread that made it. */
+function uncloneable(): void {}
+
 /**
  * A multi-dimensional array on a device. Operations return at once; the engine computes them in the order in which they were called.
  * `await tensor.data()` waits for the value at this place of the order.
@@ -58,6 +61,8 @@ export class Tensor<D extends DType = DType> implements Handle {
   readonly device: Device
   /** @internal */
   readonly program: Program | undefined
+  /** @internal Makes postMessage and structuredClone refuse the handle. */
+  readonly uncloneable = uncloneable
   #id: number
   #bytes: number
   #lane: 0 | 1
