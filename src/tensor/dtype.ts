@@ -62,6 +62,10 @@ export function isFloat(dtype: DType): dtype is FloatDType {
   return dtypes[dtype].category === 'float'
 }
 
+export function sameCategory(a: DType, b: DType): boolean {
+  return dtypes[a].category === dtypes[b].category
+}
+
 /** The dtype of an arithmetic result of two tensors, as PyTorch promotes: category first, then width. */
 export function promote(a: DType, b: DType): DType {
   if (a === b) return a

@@ -1,9 +1,8 @@
 // Elementwise operations: unary functions, broadcasting arithmetic and comparison, selection.
-import { type DType, floating, promote, promoteScalar } from '../dtype.js'
-import { DTypeError } from '../../errors.js'
+import { type DType, floating, promoteScalar } from '../dtype.js'
 import type { Meta } from '../record.js'
 import { broadcast } from '../shape.js'
-import { at, type Input, like, type None, needDType, needFloat, nothing, op, type OpSpec } from './spec.js'
+import { at, type Input, like, type None, needDType, needFloat, needNumbers, nothing, op, type OpSpec, promotePair } from './spec.js'
 
 /** A scalar operand: used where one of two tensors is absent. */
 export interface Scalar {
@@ -17,21 +16,20 @@ const real = op<None>({ outputs: (x) => [like(at(x, 0), undefined, floating(at(x
 function same(name: string): OpSpec<None> {
   return op({
     outputs: (x) => {
-      if (at(x, 0).dtype === 'bool') throw new DTypeError(`${name}: bool has no arithmetic; convert with .to('float32')`, { op: name, got: 'bool' })
+      needNumbers(at(x, 0), name)
       return [like(at(x, 0))]
     },
     attributes: nothing,
   })
 }
 
-const rounding = op<None>({ outputs: (x) => [like(at(x, 0))], attributes: nothing })
 const predicate = op<None>({ outputs: (x) => [like(at(x, 0), undefined, 'bool')], attributes: nothing, differentiable: false })
 
 /** The common shape, device and promoted dtype of two operands, one of which may be a scalar. */
 function pair(inputs: readonly Input[], { scalar }: Scalar, name: string): Meta {
   const [a, b] = inputs
   if (a !== undefined && b !== undefined) {
-    return { shape: broadcast(a.shape, b.shape, name), dtype: promote(a.dtype, b.dtype), device: a.device }
+    return { shape: broadcast(a.shape, b.shape, name), dtype: promotePair(a, b), device: a.device }
   }
   const x = (a ?? b) as Meta
   return like(x, undefined, promoteScalar(x.dtype, scalar as number))
@@ -49,6 +47,19 @@ function binary(name: string, dtype: (promoted: DType) => DType = (d) => d): OpS
     },
     attributes: scalarWords,
   })
+}
+
+/** Arithmetic that PyTorch has not for bool: of any operand, or of the promoted ones. */
+function numeric(name: string, which: 'every operand' | 'the result'): OpSpec<Scalar> {
+  const plain = binary(name)
+  return {
+    ...plain,
+    outputs: (inputs, attributes) => {
+      const metas = plain.outputs(inputs, attributes)
+      for (const x of which === 'every operand' ? inputs : metas) if (x !== undefined) needNumbers(x, name, which)
+      return metas
+    },
+  }
 }
 
 function comparison(name: string): OpSpec<Scalar> {
@@ -75,9 +86,9 @@ export const elementwise = {
   erf: real,
   silu: float('silu'),
   softplus: float('softplus'),
-  floor: rounding,
-  ceil: rounding,
-  round: rounding,
+  floor: same('floor'),
+  ceil: same('ceil'),
+  round: same('round'),
   logicalNot: predicate,
   isNaN: predicate,
   isFinite: predicate,
@@ -98,10 +109,10 @@ export const elementwise = {
   }),
 
   add: binary('add'),
-  sub: binary('sub'),
+  sub: numeric('sub', 'every operand'),
   mul: binary('mul'),
   div: binary('div', floating),
-  pow: binary('pow'),
+  pow: numeric('pow', 'the result'),
   maximum: binary('maximum'),
   minimum: binary('minimum'),
   eq: comparison('eq'),
@@ -119,14 +130,20 @@ export const elementwise = {
       needDType(c, 'bool', 'where', 'condition')
       const value = a !== undefined && b !== undefined ? pair([a, b], {}, 'where') : undefined
       const x = a ?? b
-      const dtype = value?.dtype ?? (x === undefined ? 'float32' : promoteScalar(x.dtype, (a === undefined ? scalars.a : scalars.b) as number))
+      const numbers = Number.isInteger(scalars.a) && Number.isInteger(scalars.b) ? 'int64' : 'float32'
+      const dtype = value?.dtype ?? (x === undefined ? numbers : promoteScalar(x.dtype, (a === undefined ? scalars.a : scalars.b) as number))
       const shape = broadcast(c.shape, value?.shape ?? x?.shape ?? [], 'where')
       return [{ shape, dtype, device: c.device }]
     },
     attributes: ({ a = 0, b = 0 }) => [a, Number.isInteger(a) ? 1 : 0, b, Number.isInteger(b) ? 1 : 0],
   }),
   clamp: op<{ low: number; high: number }>({
-    outputs: (x) => [like(at(x, 0))],
+    // A bound that is not whole makes integers float32, a whole one makes bool int64.
+    outputs: (inputs, { low, high }) => {
+      const x = at(inputs, 0)
+      const bounds = [low, high].filter((bound) => Number.isFinite(bound))
+      return [like(x, undefined, bounds.reduce(promoteScalar, x.dtype))]
+    },
     attributes: ({ low, high }) => [low, high],
   }),
 }

@@ -1,7 +1,7 @@
 // Matrix products.
 import { ShapeError } from '../../errors.js'
 import { broadcast, show } from '../shape.js'
-import { at, badShape, like, needFloat, needSameDType, type None, nothing, op } from './spec.js'
+import { at, badShape, like, needFloat, needNumbers, needSameDType, type None, nothing, op } from './spec.js'
 
 export const linalg = {
   matmul: op<None>({
@@ -9,6 +9,7 @@ export const linalg = {
       const a = at(inputs, 0)
       const b = at(inputs, 1)
       needSameDType(inputs, 'matmul')
+      needNumbers(a, 'matmul')
       const mismatch = (): ShapeError =>
         new ShapeError(`matmul: ${show(a.shape)} and ${show(b.shape)} do not multiply: the last axis of the first must equal the second to last of the second`, {
           op: 'matmul',

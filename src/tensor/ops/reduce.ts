@@ -2,7 +2,7 @@
 import { type DType, floating } from '../dtype.js'
 import type { Meta } from '../record.js'
 import { axis, reduced, whole, withSize, without } from '../shape.js'
-import { at, flag, like, list, needFloat, op, type OpSpec } from './spec.js'
+import { at, flag, like, list, needFloat, needNumbers, op, type OpSpec } from './spec.js'
 import { ShapeError } from '../../errors.js'
 
 export interface Over {
@@ -45,6 +45,7 @@ function index(name: string): OpSpec<Along & { keepDim: boolean }> {
   return op<Along & { keepDim: boolean }>({
     outputs: (inputs, { dim, keepDim }) => {
       const x = at(inputs, 0)
+      needNumbers(x, name)
       if (x.shape[dim] === 0) throw new ShapeError(`${name}: an empty axis has no extreme`, { op: name, got: `[${x.shape}]` })
       return [like(x, keepDim ? withSize(x.shape, dim, 1) : without(x.shape, dim), 'int64')]
     },
@@ -108,6 +109,7 @@ export const reduce = {
   topk: op<{ k: number; dim: number; largest: boolean }>({
     outputs: (inputs, { k, dim }) => {
       const x = at(inputs, 0)
+      needNumbers(x, 'topk')
       whole(k, 'k', 'topk', 0, x.shape[dim] ?? 0)
       const shape = withSize(x.shape, dim, k)
       return [like(x, shape), like(x, shape, 'int64')]

@@ -1,7 +1,7 @@
 // What the table of operations says of each: the shape rule and the encoding of its attributes.
 import { DTypeError, ShapeError } from '../../errors.js'
 import { type Device, deviceCode } from '../device.js'
-import { type DType, dtypes, isFloat, promote } from '../dtype.js'
+import { type DType, dtypes, isFloat, promote, sameCategory } from '../dtype.js'
 import type { Meta } from '../record.js'
 import { show, type Shape } from '../shape.js'
 
@@ -68,6 +68,11 @@ export function needFloat(x: Meta, op: string, name = 'input'): void {
   if (!isFloat(x.dtype)) throw badDType(op, name, 'a float dtype', x.dtype)
 }
 
+/** For operations that PyTorch has for numbers only. */
+export function needNumbers(x: Meta, op: string, name = 'input'): void {
+  if (x.dtype === 'bool') throw badDType(op, name, 'a dtype of numbers', 'bool')
+}
+
 export function needDType(x: Meta, dtype: DType, op: string, name: string): void {
   if (x.dtype !== dtype) throw badDType(op, name, dtype, x.dtype)
 }
@@ -88,6 +93,14 @@ export function badDType(op: string, name: string, expected: string, got: DType)
 
 function isFloatName(name: string): boolean {
   return Object.hasOwn(dtypes, name)
+}
+
+/** The dtype of two operands combined: one without axes changes the category only, never the width, as in PyTorch. */
+export function promotePair(a: Meta, b: Meta): DType {
+  const promoted = promote(a.dtype, b.dtype)
+  if ((a.shape.length === 0) === (b.shape.length === 0)) return promoted
+  const wide = a.shape.length === 0 ? b : a
+  return sameCategory(promoted, wide.dtype) ? wide.dtype : promoted
 }
 
 export function promoteAll(inputs: readonly Input[]): DType {

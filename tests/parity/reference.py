@@ -1,0 +1,184 @@
+"""What each operation of the table is in PyTorch: name -> function of (inputs, attributes)."""
+import torch
+from torch.nn import functional as F
+
+DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16, "int64": torch.int64, "bool": torch.bool}
+NAMES = {dtype: name for name, dtype in DTYPES.items()}
+
+
+def dims(x, a):
+    """The axes to reduce: an empty list means all of them."""
+    return a["dims"] or list(range(x.dim()))
+
+
+def operands(x, a):
+    """Two operands, one of which may be a number."""
+    return [a["scalar"] if item is None else item for item in x]
+
+
+def with_tensors(fn, x, a):
+    """For functions that take no number: it becomes a tensor without axes, which promotes as a number does."""
+    return fn(*[item if isinstance(item, torch.Tensor) else torch.tensor(item) for item in operands(x, a)])
+
+
+def unary(fn):
+    return lambda x, a: fn(x[0])
+
+
+def binary(fn):
+    return lambda x, a: fn(*operands(x, a))
+
+
+def along(fn):
+    return lambda x, a: fn(x[0], a["dim"])
+
+
+def reduction(fn):
+    return lambda x, a: fn(x[0], dims(x[0], a), a["keepDim"])
+
+
+def prod(x, a):
+    if a["dim"] >= 0:
+        return torch.prod(x[0], a["dim"], a["keepDim"])
+    y = torch.prod(x[0])
+    return y.reshape([1] * x[0].dim()) if a["keepDim"] else y
+
+
+def cross_entropy(x, a):
+    logits, target = x
+    rows, wanted = logits.reshape(-1, logits.shape[-1]), target.reshape(-1)
+    loss = F.cross_entropy(rows, wanted, ignore_index=a["ignoreIndex"], reduction=a["reduction"], label_smoothing=a["labelSmoothing"])
+    return loss.reshape(target.shape) if a["reduction"] == "none" else loss
+
+
+def clamp(x, a):
+    """Infinite bounds are none; whole ones are integers, which leave an integer tensor what it is."""
+    bounds = [float(a["low"]), float(a["high"])]
+    return torch.clamp(x[0], *[None if abs(bound) == float("inf") else int(bound) if bound.is_integer() else bound for bound in bounds])
+
+
+def where(x, a):
+    return torch.where(x[0], a["a"] if x[1] is None else x[1], a["b"] if x[2] is None else x[2])
+
+
+def recurrence(fn, states):
+    """One layer in one direction, [B, T, I]; no steps leave the state as it is."""
+
+    def run(x, a):
+        sequence, state, weights = x[0], x[1 : 1 + states], x[1 + states :]
+        biases = [w for w in weights[2:] if w is not None]
+        if sequence.shape[1] == 0:
+            return (sequence.new_zeros(sequence.shape[0], 0, state[0].shape[1]), *state)
+        if len(biases) == 1:
+            weights = [torch.zeros_like(biases[0]) if w is None else w for w in weights]
+        function = fn(a)
+        turned = sequence.flip(1) if a["reverse"] else sequence
+        hidden = [s.unsqueeze(0) for s in state]
+        y, *final = function(
+            turned, hidden if states == 2 else hidden[0], [w for w in weights if w is not None], len(biases) > 0, 1, 0.0, True, False, True
+        )
+        return (y.flip(1) if a["reverse"] else y, *[s.squeeze(0) for s in final])
+
+    return run
+
+
+def foreach_clip(x, a):
+    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in x]))
+    factor = torch.clamp(a["maxNorm"] / (norm + 1e-6), max=1.0)
+    return tuple(g * factor for g in x)
+
+
+REFERENCE = {
+    "neg": unary(torch.neg),
+    "abs": unary(torch.abs),
+    "square": unary(torch.square),
+    "sign": unary(torch.sign),
+    "relu": unary(torch.relu),
+    "exp": unary(torch.exp),
+    "log": unary(torch.log),
+    "log1p": unary(torch.log1p),
+    "expm1": unary(torch.expm1),
+    "sqrt": unary(torch.sqrt),
+    "rsqrt": unary(torch.rsqrt),
+    "reciprocal": unary(torch.reciprocal),
+    "sin": unary(torch.sin),
+    "cos": unary(torch.cos),
+    "tanh": unary(torch.tanh),
+    "sigmoid": unary(torch.sigmoid),
+    "erf": unary(torch.erf),
+    "silu": unary(F.silu),
+    "softplus": unary(F.softplus),
+    "floor": unary(torch.floor),
+    "ceil": unary(torch.ceil),
+    "round": unary(torch.round),
+    "logicalNot": unary(torch.logical_not),
+    "isNaN": unary(torch.isnan),
+    "isFinite": unary(torch.isfinite),
+    "gelu": lambda x, a: F.gelu(x[0], approximate="tanh" if a["approximate"] else "none"),
+    "leakyRelu": lambda x, a: F.leaky_relu(x[0], a["slope"]),
+    "add": binary(lambda a, b: a + b),
+    "sub": binary(lambda a, b: a - b),
+    "mul": binary(lambda a, b: a * b),
+    "div": binary(lambda a, b: a / b),
+    "pow": binary(lambda a, b: a**b),
+    "maximum": lambda x, a: with_tensors(torch.maximum, x, a),
+    "minimum": lambda x, a: with_tensors(torch.minimum, x, a),
+    "eq": binary(lambda a, b: a == b),
+    "ne": binary(lambda a, b: a != b),
+    "lt": binary(lambda a, b: a < b),
+    "le": binary(lambda a, b: a <= b),
+    "gt": binary(lambda a, b: a > b),
+    "ge": binary(lambda a, b: a >= b),
+    "logicalAnd": lambda x, a: with_tensors(torch.logical_and, x, a),
+    "logicalOr": lambda x, a: with_tensors(torch.logical_or, x, a),
+    "where": where,
+    "clamp": clamp,
+    "sum": reduction(torch.sum),
+    "mean": reduction(torch.mean),
+    "amax": reduction(torch.amax),
+    "amin": reduction(torch.amin),
+    "any": reduction(torch.any),
+    "all": reduction(torch.all),
+    "prod": prod,
+    "variance": lambda x, a: torch.var(x[0], dims(x[0], a), correction=a["correction"], keepdim=a["keepDim"]),
+    "logSumExp": reduction(torch.logsumexp),
+    "argmax": lambda x, a: torch.argmax(x[0], a["dim"], a["keepDim"]),
+    "argmin": lambda x, a: torch.argmin(x[0], a["dim"], a["keepDim"]),
+    "cumsum": along(torch.cumsum),
+    "topk": lambda x, a: tuple(torch.topk(x[0], a["k"], a["dim"], a["largest"], sorted=True)),
+    "sort": lambda x, a: tuple(torch.sort(x[0], dim=a["dim"], descending=a["descending"], stable=True)),
+    "softmax": along(torch.softmax),
+    "logSoftmax": along(torch.log_softmax),
+    "matmul": binary(torch.matmul),
+    "linear": lambda x, a: F.linear(*x),
+    "reshape": lambda x, a: x[0].reshape(a["shape"]),
+    "expand": lambda x, a: x[0].expand(a["shape"]),
+    "permute": lambda x, a: x[0].permute(a["dims"]),
+    "flip": lambda x, a: x[0].flip(a["dims"]),
+    "slice": lambda x, a: x[0][(slice(None),) * a["dim"] + (slice(a["start"], a["end"], a["step"]),)],
+    "cat": lambda x, a: torch.cat(x, a["dim"]),
+    "stack": lambda x, a: torch.stack(x, a["dim"]),
+    "gather": lambda x, a: torch.gather(x[0], a["dim"], x[1]),
+    "indexSelect": lambda x, a: torch.index_select(x[0], a["dim"], x[1]),
+    "embedding": lambda x, a: F.embedding(x[1], x[0], None if a["paddingIndex"] == -1 else a["paddingIndex"]),
+    "layerNorm": lambda x, a: F.layer_norm(x[0], a["shape"], x[1], x[2], a["eps"]),
+    "batchNorm": lambda x, a: F.batch_norm(x[0], x[3], x[4], x[1], x[2], a["train"], a["momentum"], a["eps"]),
+    "crossEntropy": cross_entropy,
+    "conv2d": lambda x, a: F.conv2d(*x, a["stride"], a["padding"], a["dilation"], a["groups"]),
+    "maxPool2d": lambda x, a: F.max_pool2d(x[0], a["kernel"], a["stride"], a["padding"]),
+    "avgPool2d": lambda x, a: F.avg_pool2d(x[0], a["kernel"], a["stride"], a["padding"]),
+    "adaptiveAvgPool2d": lambda x, a: F.adaptive_avg_pool2d(x[0], a["size"]),
+    "lstm": recurrence(lambda a: torch.lstm, 2),
+    "gru": recurrence(lambda a: torch.gru, 1),
+    "rnn": recurrence(lambda a: torch.rnn_tanh if a["nonlinearity"] == "tanh" else torch.rnn_relu, 1),
+    "full": lambda x, a: torch.full(a["shape"], a["value"], dtype=DTYPES[a["dtype"]]),
+    "arange": lambda x, a: torch.arange(a["start"], a["end"], a["step"], dtype=DTYPES[a["dtype"]]),
+    "clone": unary(torch.clone),
+    "detach": unary(torch.detach),
+    "variable": lambda x, a: x[0].detach().clone(),
+    "to": lambda x, a: x[0].to(DTYPES[a["dtype"]]),
+    "foreachAdd": lambda x, a: tuple(p + q for p, q in zip(x[: len(x) // 2], x[len(x) // 2 :])),
+    "foreachScale": lambda x, a: tuple(g * a["factor"] for g in x),
+    "foreachNorm": lambda x, a: torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in x])),
+    "foreachClip": foreach_clip,
+}

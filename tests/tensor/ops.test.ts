@@ -1,0 +1,56 @@
+// Every operation of the table against PyTorch and finite differences, on every device that is there.
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import { type DType, devices, tensor } from 'quarterturn'
+import { native } from '../../src/native.js'
+import { ops } from '../../src/tensor/ops/index.js'
+import { type Case, type CaseFixture, caseLines, checkOp, type Fixture, numbersOf, readJson } from '../parity/checkOp.js'
+
+const { torch, casesSha256, cases } = readJson('fixtures/ops.json') as Fixture
+
+/** Operations that a parity case cannot hold: effects, requests, programs, our own random numbers. By the file that tests each, under its name. */
+const elsewhere: Record<string, string> = {}
+
+describe('the table of operations', () => {
+  test('every operation has a parity case, or a named test elsewhere', () => {
+    const covered = new Set(cases.map((fixture) => (JSON.parse(fixture.case) as Case).op as string))
+    const missing = Object.keys(ops).filter((name) => !covered.has(name) && !Object.hasOwn(elsewhere, name))
+    expect(missing).toEqual([])
+    expect(Object.keys(elsewhere).filter((name) => covered.has(name) || !Object.hasOwn(ops, name))).toEqual([])
+  })
+
+  test.each(Object.entries(elsewhere))('%s is tested in %s', (name, path) => {
+    const file = new URL(`../${path}`, import.meta.url)
+    expect(existsSync(file)).toBe(true)
+    expect(readFileSync(file, 'utf8')).toMatch(new RegExp(`\\b${name}\\b`))
+  })
+
+  test('the addon has the same operations', () => {
+    expect([...native().operations()].sort()).toEqual(Object.keys(ops).sort())
+  })
+
+  test('the fixture was made from these cases (if not: tests/parity/make_fixtures.py)', () => {
+    expect(torch).toMatch(/^2\.11\.0\b/)
+    expect(createHash('sha256').update(caseLines().join('\n')).digest('hex')).toBe(casesSha256)
+  })
+})
+
+describe.each(devices())('on %s', (device) => {
+  test.each(cases.map((fixture): [string, CaseFixture] => [fixture.case, fixture]))('%s', (_, fixture) => checkOp(fixture, device))
+
+  test.each<[DType, number[]]>([
+    ['float64', [0.1, -1e300, 5e-324]],
+    ['float32', [0.5, -3, 1e30]],
+    ['bfloat16', [0.5, -3, 256]],
+    ['int64', [0, -(2 ** 53 - 1), 7]],
+    ['bool', [1, 0, 1]],
+  ])('fromBytes: %s is read back as it was given', async (dtype, values) => {
+    const expected = dtype === 'float32' ? values.map(Math.fround) : values
+    expect(await numbersOf(tensor(values, { dtype, device }))).toEqual(expected)
+  })
+})
+
+describe.skipIf(devices().length > 1)('on cuda', () => {
+  test.skip(`${cases.length} cases: there is no CUDA device here`, () => {})
+})
