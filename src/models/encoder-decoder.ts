@@ -1,4 +1,5 @@
 // EncoderDecoder: one LSTM reads a sequence into its state, another writes a sequence from it (Sutskever, Vinyals and Le 2014).
+import { Loader } from '../data/index.js'
 import { ArgumentError } from '../errors.js'
 import * as nn from '../nn/index.js'
 import { adamW, type OptimizerFactory } from '../optim/index.js'
@@ -24,12 +25,27 @@ export interface EncoderDecoderOptions {
   initRange?: number
 }
 
-/** Pairs of one length each: sequences as numbers of the vocabularies. */
+/** A sequence and what is to be written for it. */
+export interface Pair {
+  source: readonly string[]
+  target: readonly string[]
+}
+
+/** Pairs as numbers of the vocabularies. */
 export interface PairBatch {
-  /** int64 [B, S], in reading order, without `<EOS>` */
+  /** int64 [B, S], in reading order, without `<EOS>`, filled up with `<PAD>` */
   source: Tensor
   /** int64 [B, T], ending in `<EOS>`, filled up with `<PAD>` */
   target: Tensor
+}
+
+export interface PairLoaderOptions {
+  /** @default 128 */
+  batch?: number
+  /** @default true */
+  shuffle?: boolean
+  /** Where the shuffles start (default: drawn from the ambient generator). */
+  seed?: number | bigint
 }
 
 const KIND = 'EncoderDecoder'
@@ -40,12 +56,13 @@ type Config = Required<Omit<EncoderDecoderOptions, 'source' | 'target' | 'initRa
  *
  *     v = state of encoder(x_S, …, x_1)        p(y_t | y_<t, x) = softmax(head(decoder(y_{t−1} | v)))        y_0 = <EOS>
  *
- * The encoder's last states (h and c of every layer) are all that the decoder knows of the source. Sources of one batch must be equally long: nothing
- * tells the encoder to skip padding. `PairLoader` makes such batches, `decode` groups by length by itself.
+ * The encoder's last states (h and c of every layer) are all that the decoder knows of the source. Padding at the end of a source is read like any
+ * symbol (first, where sources are reversed), so the sources of a batch should be equally long or nearly so: `loader` puts such pairs together, and
+ * `decode` reads no padding at all.
  *
  * @example
  * const model = new EncoderDecoder({ source: Vocabulary.of(words), target: Vocabulary.of(pronunciations) })
- * await fit(model, new PairLoader(pairs, model, { batch: 128 }), { epochs: 4 })
+ * await fit(model, model.loader(pairs), { epochs: 4, clipNorm: 5 })
  * const [[best]] = await model.decode([[...'seabright']], { beam: 4 })
  * await model.save('models/g2p')
  */
@@ -103,6 +120,20 @@ export class EncoderDecoder extends nn.Module {
 
   optimizer(): OptimizerFactory {
     return adamW({ lr: 1e-3 })
+  }
+
+  /**
+   * Batches of pairs for training: `<EOS>` added to targets, pairs of near-equal lengths together.
+   *
+   * @throws ArgumentError for symbols that the vocabularies do not have.
+   */
+  loader(pairs: readonly Pair[], { batch = 128, shuffle = true, seed }: PairLoaderOptions = {}): Loader<{ source: number[][]; target: number[][] }> {
+    const fields = {
+      source: pairs.map((pair) => this.source.encode(pair.source)),
+      target: pairs.map((pair) => [...this.target.encode(pair.target), EOS_ID]),
+    }
+    const padding = { source: PAD_ID, target: PAD_ID }
+    return new Loader(fields, { batch, shuffle, bucketBy: ['source', 'target'], padding, ...(seed === undefined ? {} : { seed }) })
   }
 
   /**
