@@ -40,8 +40,9 @@ const PARTS = [
 const PACKAGES = ['vitest', 'fast-check', 'cmu-pronouncing-dictionary']
 
 await main(async () => {
-  const [where, ...args] = process.argv.slice(2)
-  await buildAll()
+  const built = process.argv[2] === '--built' // packs what is there, whether or not it is the newest
+  const [where, ...args] = process.argv.slice(built ? 3 : 2)
+  if (!built) await buildAll()
   await pack()
   if (where === undefined) return 0
   if (where === 'local') return await run('sh', [file, ...args])
