@@ -1,0 +1,51 @@
+// AdamW: adaptive moments with decoupled weight decay.
+import type { Rates } from '../tensor/ops/control.js'
+import { record } from '../tensor/record.js'
+import type { Tensor } from '../tensor/tensor.js'
+import { needNumber, Optimizer, type OptimizerFactory, type OptimizerOptions, type Parameters } from './optimizer.js'
+
+export interface AdamWOptions extends OptimizerOptions {
+  /** Decay rates of the two moments. @default [0.9, 0.999] */
+  betas: readonly [number, number]
+  /** @default 1e-8 */
+  eps: number
+  /** @default 0.01 */
+  weightDecay: number
+}
+
+const defaults: AdamWOptions = { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0.01 }
+
+/**
+ * AdamW (Loshchilov and Hutter 2019, algorithm 2), one fused operation per group. With gradient g, rate η and step t from 1:
+ *
+ * ```
+ * θ ← θ − η λ θ
+ * m ← β₁ m + (1 − β₁) g          v ← β₂ v + (1 − β₂) g²
+ * θ ← θ − η · m / (1 − β₁ᵗ) / (√(v / (1 − β₂ᵗ)) + ε)
+ * ```
+ * State keys are PyTorch's (`exp_avg`, `exp_avg_sq`); the count of steps is kept once per group.
+ *
+ * @example
+ * const optimizer = new optim.AdamW(model.parameters(), { lr: 1e-3 })
+ * optimizer.step(grad(loss, model.parameters()).clipByNorm(1))
+ */
+export class AdamW extends Optimizer<AdamWOptions> {
+  /** @throws ArgumentError (`ERR_ARGUMENT`) for options outside their domain. */
+  constructor(parameters: Parameters<AdamWOptions>, options: Partial<AdamWOptions> = {}) {
+    const all = { ...defaults, ...options }
+    if (typeof all.lr !== 'function') needNumber(all.lr, 'lr', 'adamw', 0)
+    all.betas.forEach((beta, i) => needNumber(beta, `betas[${i}]`, 'adamw', 0, 1))
+    needNumber(all.eps, 'eps', 'adamw', 0)
+    needNumber(all.weightDecay, 'weightDecay', 'adamw', 0)
+    super('adamw', parameters, all, () => ['exp_avg', 'exp_avg_sq'])
+  }
+
+  protected override update(inputs: readonly Tensor[], rates: Rates & { n: number }, { betas: [beta1, beta2], eps, weightDecay }: AdamWOptions): void {
+    record('adamw', inputs, { ...rates, beta1, beta2, eps, weightDecay })
+  }
+}
+
+/** `AdamW` for `fit`, which knows the parameters. */
+export function adamW(options: Partial<AdamWOptions> = {}): OptimizerFactory {
+  return (parameters) => new AdamW(parameters, options)
+}
