@@ -1,7 +1,7 @@
 // Runs one parity case: values, dtypes, shapes and gradients against PyTorch's, gradients against finite differences.
 import { readFileSync } from 'node:fs'
 import { expect } from 'vitest'
-import { type Device, type DType, grad, Tensor, tensor, Variable } from 'quarterturn'
+import { type Device, type DType, type GradOptions, grad, Tensor, tensor, Variable } from 'quarterturn'
 import { fromBfloat16, isDType, isFloat } from '../../src/tensor/dtype.js'
 import type { OpName } from '../../src/tensor/ops/index.js'
 import { type Meta, record } from '../../src/tensor/record.js'
@@ -72,7 +72,10 @@ export async function checkOp(fixture: CaseFixture, device: Device): Promise<voi
     if (fixture.gradients === null) continue
     await run.gradients(fixture.gradients)
     // In float64 throughout, or rounding drowns the difference.
-    if (dtype === 'float64' && one.fd !== false && run.floats().every((name) => name === 'float64')) await run.differences()
+    if (dtype === 'float64' && one.fd !== false && run.floats().every((name) => name === 'float64')) {
+      await run.differences()
+      if (process.env.TWICE) await run.twice()
+    }
   }
 }
 
@@ -144,9 +147,9 @@ class Run {
     return parts.reduce((a, b) => a.add(b))
   }
 
-  #gradientsOf(inputs: readonly (Tensor | undefined)[]): (Tensor | undefined)[] {
+  #gradientsOf(inputs: readonly (Tensor | undefined)[], options: GradOptions = {}): (Tensor | undefined)[] {
     const leaves = inputs.filter((x): x is Tensor => x?.requiresGrad === true)
-    const gradients = grad(this.#loss(inputs), leaves, { unused: 'zeros' })
+    const gradients = grad(this.#loss(inputs), leaves, { unused: 'zeros', ...options })
     return inputs.map((x) => (x?.requiresGrad ? gradients.get(x) : undefined))
   }
 
@@ -165,17 +168,41 @@ class Run {
 
   /** (f(x + hd) − f(x − hd)) / 2h = ∇f · d, one direction d per input. */
   async differences(): Promise<void> {
-    const { step, rtol, atol } = finiteDifference
     const inputs = this.#inputs()
-    const gradients = this.#gradientsOf(inputs)
+    await this.#compare('finite difference', this.#gradientsOf(inputs), (moved) => this.#loss(moved))
+  }
+
+  /** The same for ∇f · e, with another direction e: the gradient of the gradient. */
+  async twice(): Promise<void> {
+    const slope = (inputs: readonly (Tensor | undefined)[], createGraph: boolean): Tensor => {
+      const gradients = this.#gradientsOf(inputs, { createGraph })
+      const parts = gradients.flatMap((gradient, index) => {
+        if (gradient === undefined) return []
+        const along = Array.from({ length: gradient.size }, (_, i) => direction(i, index + 7))
+        return [gradient.mul(tensor(along, { shape: gradient.shape, dtype: gradient.dtype, device: this.device })).sum()]
+      })
+      return parts.reduce((a, b) => a.add(b))
+    }
+    const inputs = this.#inputs()
+    const leaves = inputs.filter((x): x is Tensor => x?.requiresGrad === true)
+    const second = grad(slope(inputs, true), leaves, { unused: 'zeros' })
+    const gradients = inputs.map((x) => (x?.requiresGrad ? second.get(x) : undefined))
+    await this.#compare('second derivative', gradients, (moved) => slope(moved, false))
+  }
+
+  async #compare(what: string, gradients: (Tensor | undefined)[], f: (inputs: readonly (Tensor | undefined)[]) => Tensor): Promise<void> {
+    const { step, rtol, atol } = finiteDifference
     for (const [index, gradient] of gradients.entries()) {
       if (gradient === undefined || gradient.size === 0) continue
-      const at = (sign: number): Promise<number> => this.#loss(this.#inputs({ index, by: (i) => sign * step * direction(i, index) })).item()
+      // The rows of an expanded input are one: they move together.
+      const { layout, shape } = this.fixture.inputs[index] as InputFixture
+      const free = layout === 'expanded' ? elements(shape.slice(1)) : gradient.size
+      const at = (sign: number): Promise<number> => f(this.#inputs({ index, by: (i) => sign * step * direction(i % free, index) })).item()
       const [g, above, below] = await Promise.all([numbersOf(gradient), at(1), at(-1)])
-      const slope = g.reduce((sum, value, i) => sum + value * direction(i, index), 0)
+      const slope = g.reduce((sum, value, i) => sum + value * direction(i % free, index), 0)
       const difference = (above - below) / (2 * step)
       const size = g.reduce((sum, value) => sum + Math.abs(value), 0)
-      expect(Math.abs(slope - difference), `finite difference for input ${index}: ${difference}, gradient · direction: ${slope}`).toBeLessThanOrEqual(
+      expect(Math.abs(slope - difference), `${what} for input ${index}: ${difference}, gradient · direction: ${slope}`).toBeLessThanOrEqual(
         atol + rtol * size,
       )
     }

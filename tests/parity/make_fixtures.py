@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).parent))
 from promotion import grid  # noqa: E402
 from reference import DTYPES, NAMES, REFERENCE  # noqa: E402

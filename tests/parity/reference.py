@@ -18,7 +18,9 @@ def operands(x, a):
 
 def with_tensors(fn, x, a):
     """For functions that take no number: it becomes a tensor without axes, which promotes as a number does."""
-    return fn(*[item if isinstance(item, torch.Tensor) else torch.tensor(item) for item in operands(x, a)])
+    tensor = next(item for item in x if item is not None)
+    dtype = tensor.dtype if tensor.is_floating_point() else None
+    return fn(*[torch.tensor(a["scalar"], dtype=dtype) if item is None else item for item in x])
 
 
 def unary(fn):

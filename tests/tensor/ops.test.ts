@@ -9,8 +9,30 @@ import { type Case, type CaseFixture, caseLines, checkOp, type Fixture, numbersO
 
 const { torch, casesSha256, cases } = readJson('fixtures/ops.json') as Fixture
 
-/** Operations that a parity case cannot hold: effects, requests, programs, our own random numbers. By the file that tests each, under its name. */
-const elsewhere: Record<string, string> = {}
+/** Operations that a parity case cannot hold: effects, requests, programs, our own random numbers. The file and the name of the test of each. */
+const elsewhere: Record<string, [file: string, test: string]> = {
+  free: ['tensor/memory.test.ts', 'the engine keeps no slot of a tensor that is gone'],
+  read: ['tensor/order.test.ts', 'a read sees the value at its place in the order'],
+  mark: ['tensor/variable.test.ts', 'mark: '],
+  save: ['tensor/file.test.ts', 'a save takes the values at its place in the order'],
+  threads: ['tensor/random.test.ts', 'numbers do not depend on the number of threads'],
+  assign: ['tensor/variable.test.ts', 'assign: '],
+  requireGrad: ['tensor/variable.test.ts', 'requireGrad: '],
+  grad: ['tensor/grad.test.ts', 'gradients of intermediate values'],
+  define: ['tensor/programs.test.ts', 'scan: a recurrence equals its loop'],
+  undefine: ['tensor/variable.test.ts', 'undefine: '],
+  checkpoint: ['tensor/programs.test.ts', 'checkpoint: the same value and gradients as without'],
+  customGrad: ['tensor/programs.test.ts', 'customGrad: the backward is the one given'],
+  scan: ['tensor/programs.test.ts', 'scan: a recurrence equals its loop'],
+  fromBytes: ['tensor/ops.test.ts', 'fromBytes: '],
+  uniform: ['tensor/random.test.ts', 'moments and ranges are those of the distributions'],
+  normal: ['tensor/random.test.ts', 'moments and ranges are those of the distributions'],
+  randint: ['tensor/random.test.ts', 'moments and ranges are those of the distributions'],
+  permutation: ['tensor/random.test.ts', 'a permutation holds every number once'],
+  dropout: ['tensor/grad.test.ts', 'dropout: '],
+  sgd: ['parity/layers.test.ts', 'ten losses'],
+  adamw: ['parity/layers.test.ts', 'ten losses'],
+}
 
 describe('the table of operations', () => {
   test('every operation has a parity case, or a named test elsewhere', () => {
@@ -20,10 +42,9 @@ describe('the table of operations', () => {
     expect(Object.keys(elsewhere).filter((name) => covered.has(name) || !Object.hasOwn(ops, name))).toEqual([])
   })
 
-  test.each(Object.entries(elsewhere))('%s is tested in %s', (name, path) => {
+  test.each(Object.entries(elsewhere))('%s is tested elsewhere: %j', (_, [path, name]) => {
     const file = new URL(`../${path}`, import.meta.url)
-    expect(existsSync(file)).toBe(true)
-    expect(readFileSync(file, 'utf8')).toMatch(new RegExp(`\\b${name}\\b`))
+    expect(existsSync(file) ? readFileSync(file, 'utf8') : '').toContain(`('${name}`)
   })
 
   test('the addon has the same operations', () => {

@@ -5,7 +5,7 @@ import type { Meta } from '../record.js'
 import { at, flag, like, type None, nothing, op, type OpSpec } from './spec.js'
 
 /** Results that the caller has worked out: programs and gradients take the shapes of other tensors. */
-interface Given {
+export interface Given {
   metas: readonly Meta[]
 }
 

@@ -70,7 +70,7 @@ export const elementwise = {
   neg: same('neg'),
   abs: same('abs'),
   square: same('square'),
-  sign: { ...same('sign'), differentiable: false as const },
+  sign: same('sign'),
   relu: same('relu'),
   exp: real,
   log: real,

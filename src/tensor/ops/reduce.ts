@@ -79,7 +79,7 @@ export const reduce = {
   prod: op<{ dim: number; keepDim: boolean }>({
     outputs: (inputs, { dim, keepDim }) => {
       const x = at(inputs, 0)
-      return [like(x, dim === -1 ? [] : reduced(x.shape, [dim], keepDim), boolToInteger(x.dtype))]
+      return [like(x, reduced(x.shape, dim === -1 ? [] : [dim], keepDim), boolToInteger(x.dtype))]
     },
     attributes: ({ dim, keepDim }) => [dim, flag(keepDim)],
   }),
