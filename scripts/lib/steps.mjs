@@ -1,5 +1,5 @@
 // The steps from a fresh clone to something that runs. Each is skipped when nothing it depends on has changed.
-import { copyFileSync, existsSync, mkdirSync } from 'node:fs'
+import { chmodSync, copyFileSync, existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { ensureLibtorch, libtorchEnv } from '../libtorch.mjs'
 import { must, mustTool, root, Stop, say } from './run.mjs'
@@ -48,6 +48,7 @@ export async function buildLibrary() {
   await step('library', print, ['dist/index.js'], async () => {
     say('compiling src')
     await mustTool('tsc', ['-p', '.config/tsconfig.dist.json'])
+    chmodSync(join(root, 'dist/cli/main.js'), 0o755) // npx runs it in place
   })
 }
 
