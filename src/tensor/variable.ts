@@ -72,8 +72,18 @@ export class Variable<D extends DType = DType> extends Tensor<D> {
       })
     }
     record('assign', [this, source], {})
+    hasAssigned = true
     return this
   }
+}
+
+let hasAssigned = false
+
+/** Whether anything was assigned since the last call. */
+export function takeAssigned(): boolean {
+  const had = hasAssigned
+  hasAssigned = false
+  return had
 }
 
 function needFloat(dtype: DType, op: string): void {

@@ -48,6 +48,13 @@ test('a unit sees whole updates only: all weights of one step', async () => {
   for (const data of await Promise.all(seen)) expect(new Set(data).size).toBe(1)
 })
 
+test('a unit does not overtake what was assigned before it', async () => {
+  const v = new Variable(zeros([4]))
+  const value = busy(5).mul(0).slice(0, 0, 4).select(1, 0).add(3)
+  v.assign(value)
+  expect([...(await ahead(() => v.mul(2)).data())]).toEqual([6, 6, 6, 6])
+})
+
 test('gradients are off inside, and the mode does not leak', async () => {
   const v = new Variable(tensor([1, 2]))
   expect(ahead(() => v.mul(2)).requiresGrad).toBe(false)
