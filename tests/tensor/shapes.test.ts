@@ -1,0 +1,204 @@
+// The shape rules agree with what the engine really computes, for random shapes: sizes 0 … 4, up to four axes.
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { cat, full, stack, Tensor, where, zeros } from 'quarterturn'
+import type { OpName } from '../../src/tensor/ops/index.js'
+import { record, type Result } from '../../src/tensor/record.js'
+import { elements, type Shape } from '../../src/tensor/shape.js'
+
+const runs = { numRuns: 60 }
+const size = fc.nat({ max: 4 })
+const shapes = (least = 0, most = 4): fc.Arbitrary<number[]> => fc.array(size, { minLength: least, maxLength: most })
+const positive = (least = 0, most = 4): fc.Arbitrary<number[]> => fc.array(fc.integer({ min: 1, max: 4 }), { minLength: least, maxLength: most })
+const axis = (shape: Shape): fc.Arbitrary<number> => fc.nat({ max: Math.max(0, shape.length - 1) })
+const subset = (shape: Shape): fc.Arbitrary<number[]> => fc.subarray(shape.map((_, i) => i))
+/** A shape that broadcasts to `shape`: some axes are 1, some leading ones are missing. */
+const narrower = (shape: Shape): fc.Arbitrary<number[]> =>
+  fc
+    .tuple(fc.array(fc.boolean(), { minLength: shape.length, maxLength: shape.length }), fc.nat({ max: shape.length }))
+    .map(([ones, missing]) => shape.map((n, i) => (ones[i] ? 1 : n)).slice(missing))
+
+/**
+ * The engine's tensor has the shape that the handle says. Reading gives only the number of elements, so each axis is counted by summing over the
+ * others; a permutation over the axes fails if their number is another.
+ */
+async function agrees(y: Tensor): Promise<void> {
+  expect((await y.permute(y.shape.map((_, i) => i)).data()).length).toBe(elements(y.shape))
+  const lengths = y.shape.map(async (_, i) => {
+    const others = y.shape.map((_, k) => k).filter((k) => k !== i)
+    const line = others.length === 0 ? y : y.to('float32').sum(others)
+    return (await line.data()).length
+  })
+  expect(await Promise.all(lengths)).toEqual(y.shape)
+}
+
+async function allAgree(name: OpName, inputs: readonly (Tensor | undefined)[], attributes: object): Promise<void> {
+  for (const result of record(name, inputs, attributes as never)) await agrees(new Tensor(result))
+}
+
+function property<T>(name: string, arbitrary: fc.Arbitrary<T>, check: (value: T) => Promise<void>): void {
+  test(name, () => fc.assert(fc.asyncProperty(arbitrary, check), runs))
+}
+
+property(
+  'arithmetic, comparison and where broadcast',
+  shapes().chain((shape) => fc.tuple(narrower(shape), narrower(shape), narrower(shape))),
+  async ([a, b, c]) => {
+    await agrees(zeros(a).add(zeros(b)))
+    await agrees(zeros(a).le(zeros(b)))
+    await agrees(where(zeros(c).eq(0), zeros(a), zeros(b)))
+    await agrees(where(zeros(c).eq(0), 1, zeros(b)))
+  },
+)
+
+property(
+  'expand',
+  shapes().chain((shape) => fc.tuple(fc.constant(shape), narrower(shape))),
+  async ([shape, from]) => agrees(zeros(from).expand(shape)),
+)
+
+property(
+  'reshape, flatten, squeeze and unsqueeze',
+  shapes(1).chain((shape) => fc.tuple(fc.constant(shape), axis(shape), axis(shape))),
+  async ([shape, a, b]) => {
+    const x = zeros(shape)
+    const flat = x.flatten(Math.min(a, b), Math.max(a, b))
+    await agrees(flat)
+    await agrees(flat.reshape(shape))
+    await agrees(x.unsqueeze(a))
+    await agrees(x.unsqueeze(-1 - b))
+    await agrees(x.squeeze())
+    await agrees(x.squeeze(a))
+    if (!shape.includes(0)) await agrees(x.reshape([-1, ...shape.slice(1)]))
+  },
+)
+
+property(
+  'permute, transpose and flip',
+  shapes(1).chain((shape) =>
+    fc.tuple(fc.constant(shape), fc.shuffledSubarray(shape.map((_, i) => i), { minLength: shape.length }), axis(shape), axis(shape), subset(shape)),
+  ),
+  async ([shape, dims, a, b, flipped]) => {
+    const x = zeros(shape)
+    await agrees(x.permute(dims))
+    await agrees(x.transpose(a, b))
+    await agrees(x.flip(flipped))
+  },
+)
+
+property(
+  'slice, select, split and unbind',
+  shapes(1).chain((shape) =>
+    fc.tuple(fc.constant(shape), axis(shape), fc.integer({ min: -6, max: 6 }), fc.integer({ min: -6, max: 6 }), fc.integer({ min: 1, max: 3 })),
+  ),
+  async ([shape, dim, start, end, step]) => {
+    const x = zeros(shape)
+    await agrees(x.slice(dim, start, end, step))
+    const n = shape[dim] as number
+    for (const part of [...x.unbind(dim), ...x.split([n, 0], dim), ...(n > 0 ? [x.select(dim, -1), ...x.split([1, n - 1], dim)] : [])]) await agrees(part)
+  },
+)
+
+property(
+  'cat and stack',
+  shapes(1).chain((shape) => fc.tuple(fc.constant(shape), axis(shape), fc.array(size, { minLength: 1, maxLength: 3 }), fc.nat({ max: shape.length }))),
+  async ([shape, dim, sizes, at]) => {
+    await agrees(cat(sizes.map((n) => zeros(shape.map((old, i) => (i === dim ? n : old)))), dim))
+    await agrees(stack(sizes.map(() => zeros(shape)), at))
+  },
+)
+
+property(
+  'gather and indexSelect',
+  positive(1).chain((shape) => fc.tuple(fc.constant(shape), axis(shape), fc.tuple(...shape.map((n) => fc.nat({ max: n }))), size)),
+  async ([shape, dim, smaller, n]) => {
+    const index = smaller.map((m, i) => (i === dim ? n : m))
+    await agrees(zeros(shape).gather(dim, zeros(index, { dtype: 'int64' })))
+    await agrees(zeros(shape).indexSelect(dim, zeros([n], { dtype: 'int64' })))
+  },
+)
+
+property(
+  'reductions',
+  shapes().chain((shape) => fc.tuple(fc.constant(shape), subset(shape), fc.boolean())),
+  async ([shape, dims, keepDim]) => {
+    for (const op of ['sum', 'mean', 'any', 'all', 'logSumExp'] as const) await allAgree(op, [zeros(shape)], { dims, keepDim })
+    await allAgree('variance', [zeros(shape)], { dims, keepDim, correction: 0 })
+    const extremes = shape.map((n) => Math.max(1, n))
+    for (const op of ['amax', 'amin'] as const) await allAgree(op, [zeros(extremes)], { dims, keepDim })
+    await agrees(zeros(shape).prod(undefined, { keepDim }))
+  },
+)
+
+property(
+  'functions along one axis',
+  positive(1).chain((shape) => fc.tuple(fc.constant(shape), axis(shape), fc.boolean(), fc.nat({ max: 4 }))),
+  async ([shape, dim, keepDim, k]) => {
+    const x = zeros(shape)
+    for (const y of [x.prod(dim, { keepDim }), x.argmax(dim, { keepDim }), x.argmin(dim, { keepDim }), x.cumsum(dim), x.softmax(dim), x.logSoftmax(dim)]) {
+      await agrees(y)
+    }
+    const top = x.topk(Math.min(k, shape[dim] as number), { dim })
+    const sorted = x.sort({ dim })
+    for (const y of [top.values, top.indices, sorted.values, sorted.indices]) await agrees(y)
+  },
+)
+
+property(
+  'matmul and linear',
+  fc.tuple(shapes(0, 2), size, size, size, fc.boolean(), fc.boolean()).chain(([batch, m, k, n, left, right]) =>
+    fc.tuple(narrower(batch), narrower(batch)).map(([a, b]) => ({ a: left ? [...a, m, k] : [k], b: right ? [...b, k, n] : [k], n, batch })),
+  ),
+  async ({ a, b, n, batch }) => {
+    await agrees(zeros(a).matmul(zeros(b)))
+    const width = a.at(-1) as number
+    await allAgree('linear', [zeros([...batch, width]), zeros([n, width]), zeros([n])], {})
+  },
+)
+
+const pair = (least: number, most: number): fc.Arbitrary<[number, number]> => fc.tuple(fc.integer({ min: least, max: most }), fc.integer({ min: least, max: most }))
+
+property(
+  'conv2d and pooling',
+  fc.record({ b: size, c: fc.integer({ min: 1, max: 2 }), o: fc.integer({ min: 1, max: 2 }), image: pair(5, 9), kernel: pair(1, 3), stride: pair(1, 3), padding: pair(0, 2), dilation: pair(1, 2), groups: fc.integer({ min: 1, max: 2 }), size: pair(1, 6) }),
+  async ({ b, c, o, image, kernel, stride, padding, dilation, groups, size }) => {
+    const x = zeros([b, c * groups, ...image])
+    await allAgree('conv2d', [x, zeros([o * groups, c, ...kernel]), undefined], { stride, padding, dilation, groups })
+    // libtorch pads by at most half of the window.
+    const window = { kernel, stride, padding: padding.map((p, i) => Math.min(p, Math.floor((kernel[i] as number) / 2))) }
+    await allAgree('maxPool2d', [x], window)
+    await allAgree('avgPool2d', [x], window)
+    await allAgree('adaptiveAvgPool2d', [x], { size })
+  },
+)
+
+property(
+  'embedding, layerNorm and crossEntropy',
+  fc.tuple(shapes(0, 3), fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 4 })),
+  async ([shape, n, d]) => {
+    const index = zeros(shape, { dtype: 'int64' })
+    await allAgree('embedding', [zeros([n, d]), index], { paddingIndex: -1 })
+    await allAgree('layerNorm', [zeros([...shape, n, d]), zeros([n, d]), undefined], { shape: [n, d], eps: 1e-5 })
+    for (const reduction of ['none', 'mean', 'sum']) await allAgree('crossEntropy', [zeros([...shape, d]), index], { ignoreIndex: -100, reduction, labelSmoothing: 0 })
+  },
+)
+
+property('the recurrences', fc.tuple(size, size, fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 4 }), fc.boolean()), async ([b, t, i, h, reverse]) => {
+  const x = zeros([b, t, i])
+  const state = zeros([b, h])
+  const weights = (gates: number): Tensor[] => [zeros([gates * h, i]), zeros([gates * h, h])]
+  await allAgree('lstm', [x, state, state, ...weights(4)], { reverse })
+  await allAgree('gru', [x, state, ...weights(3)], { reverse })
+  await allAgree('rnn', [x, state, ...weights(1)], { reverse, nonlinearity: 'tanh' })
+})
+
+property('making', shapes(), async (shape) => {
+  await agrees(zeros(shape))
+  await agrees(full(shape, 1, { dtype: 'bool' }))
+})
+
+test.each([[[3, 2]], [[6]], [[1, 2, 3]], [[2, 2]]])('the comparison itself notices that %j is not [2, 3]', async (shape) => {
+  const x = zeros([2, 3])
+  const [wrong] = record('foreachScale', [x], { factor: 1, metas: [{ shape, dtype: 'float32', device: 'cpu' }] })
+  await expect(agrees(new Tensor(wrong as Result))).rejects.toThrow()
+})
