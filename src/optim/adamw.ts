@@ -2,7 +2,7 @@
 import type { Rates } from '../tensor/ops/control.js'
 import { record } from '../tensor/record.js'
 import type { Tensor } from '../tensor/tensor.js'
-import { needNumber, Optimizer, type OptimizerFactory, type OptimizerOptions, type Parameters } from './optimizer.js'
+import { needNumber, Optimizer, type OptimizerFactory, type OptimizerOptions, type OptimizerRule, type Parameters } from './optimizer.js'
 
 export interface AdamWOptions extends OptimizerOptions {
   /** Decay rates of the two moments. @default [0.9, 0.999] */
@@ -13,7 +13,16 @@ export interface AdamWOptions extends OptimizerOptions {
   weightDecay: number
 }
 
-const defaults: AdamWOptions = { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0.01 }
+const rule: OptimizerRule<AdamWOptions> = {
+  op: 'adamw',
+  defaults: { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0.01 },
+  check({ betas, eps, weightDecay }) {
+    betas.forEach((beta, i) => needNumber(beta, `betas[${i}]`, 'adamw', 0, 1))
+    needNumber(eps, 'eps', 'adamw', 0)
+    needNumber(weightDecay, 'weightDecay', 'adamw', 0)
+  },
+  states: () => ['exp_avg', 'exp_avg_sq'],
+}
 
 /**
  * AdamW (Loshchilov and Hutter 2019, algorithm 2), one fused operation per group. With gradient g, rate η and step t from 1:
@@ -23,7 +32,8 @@ const defaults: AdamWOptions = { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weigh
  * m ← β₁ m + (1 − β₁) g          v ← β₂ v + (1 − β₂) g²
  * θ ← θ − η · m / (1 − β₁ᵗ) / (√(v / (1 − β₂ᵗ)) + ε)
  * ```
- * State keys are PyTorch's (`exp_avg`, `exp_avg_sq`); the count of steps is kept once per group.
+ * State keys are PyTorch's (`exp_avg`, `exp_avg_sq`). t counts the steps that the parameter took part in. Differs from torch: no `amsgrad`, no
+ * `maximize`; see Optimizer.
  *
  * @example
  * const optimizer = new optim.AdamW(model.parameters(), { lr: 1e-3 })
@@ -32,12 +42,7 @@ const defaults: AdamWOptions = { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weigh
 export class AdamW extends Optimizer<AdamWOptions> {
   /** @throws ArgumentError (`ERR_ARGUMENT`) for options outside their domain. */
   constructor(parameters: Parameters<AdamWOptions>, options: Partial<AdamWOptions> = {}) {
-    const all = { ...defaults, ...options }
-    if (typeof all.lr !== 'function') needNumber(all.lr, 'lr', 'adamw', 0)
-    all.betas.forEach((beta, i) => needNumber(beta, `betas[${i}]`, 'adamw', 0, 1))
-    needNumber(all.eps, 'eps', 'adamw', 0)
-    needNumber(all.weightDecay, 'weightDecay', 'adamw', 0)
-    super('adamw', parameters, all, () => ['exp_avg', 'exp_avg_sq'])
+    super(rule, parameters, options)
   }
 
   protected override update(inputs: readonly Tensor[], rates: Rates & { n: number }, { betas: [beta1, beta2], eps, weightDecay }: AdamWOptions): void {

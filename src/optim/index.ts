@@ -1,7 +1,7 @@
 // Optimizers.
 export { AdamW, type AdamWOptions, adamW } from './adamw.js'
+export type { LearningRate } from './cohort.js'
 export {
-  type LearningRate,
   Optimizer,
   type OptimizerFactory,
   type OptimizerOptions,

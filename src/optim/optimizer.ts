@@ -1,16 +1,18 @@
 // Optimizer: parameter groups, learning rates, state, and the step that is all or nothing.
-import { ArgumentError, CheckpointError } from '../errors.js'
-import { zeros, zerosLike } from '../tensor/create.js'
+import { ArgumentError, BusyError, CaptureError, ShapeError } from '../errors.js'
+import { tensor, zerosLike } from '../tensor/create.js'
+import { stack } from '../tensor/functions.js'
 import type { Gradients } from '../tensor/grad.js'
 import type { Rates } from '../tensor/ops/control.js'
-import { countStep, throwPending } from '../tensor/queue.js'
-import { withGrad } from '../tensor/record.js'
+import { countStep, isRecording, throwPending } from '../tensor/queue.js'
+import { inputId, withGrad } from '../tensor/record.js'
+import { scope } from '../tensor/scope.js'
 import { sameShape, show } from '../tensor/shape.js'
+import { entriesOfState, misfit, refuse, type StateDict } from '../tensor/state-dict.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { Variable } from '../tensor/variable.js'
-
-/** A rate, or the rate for each number of steps done so far (0, 1, …). It must be a pure function. */
-export type LearningRate = number | ((step: number) => number)
+import { Cohort, type LearningRate, state } from './cohort.js'
+import { type NotFinite, verdict } from './guard.js'
 
 export interface OptimizerOptions {
   lr: LearningRate
@@ -26,41 +28,67 @@ export type OptimizerFactory = (parameters: Iterable<Variable>) => Optimizer
 
 export interface StepOptions {
   /** A gradient that is NaN or infinite: `'ignore'` (default, as PyTorch), `'error'` (`ERR_NOT_FINITE`, naming the parameter), or `'skip'` the step. */
-  notFinite?: 'ignore' | 'error' | 'skip'
+  notFinite?: NotFinite
   /** Keeps the gradients usable afterwards; by default they are freed. */
   keep?: boolean
 }
 
+/** What an optimizer is, apart from its update. */
+export interface OptimizerRule<O> {
+  /** The operation. */
+  op: 'sgd' | 'adamw'
+  defaults: O
+  /** Throws for options outside their domain. */
+  check(options: O): void
+  /** Names of the states kept for each parameter, as PyTorch calls them. */
+  states(options: O): readonly string[]
+}
+
 const policies = { ignore: 0, error: 1, skip: 2 } as const
-/** Steps after which the number of those that succeeded is read back, where the rate depends on it. */
-const COUNT_EVERY = 16
+
+interface Group<O> {
+  readonly parameters: readonly Variable[]
+  readonly options: O
+  cohorts: Cohort[]
+}
+
+/** What one operation of a step updates. */
+interface Part<O> {
+  group: Group<O>
+  cohort: Cohort
+  parameters: readonly Variable[]
+  gradients: readonly Tensor[]
+  rates: { base: number; rates: number[] }
+}
 
 /**
- * Updates parameters in place from gradients. A step is one operation over all parameters of a group: if a gradient is marked by an error, or is
- * not finite and that is an error, nothing changes at all, the count of steps and so the schedule included.
+ * Updates parameters in place from gradients. A step changes everything or nothing: if a gradient is marked by an error, or is not finite and that
+ * is an error or skips the step, then no parameter, no state and no count changes, and the schedule stays where it is.
  *
  * Differs from PyTorch: gradients are an argument, matched by Variable, and are consumed; the learning rate may be a function of the step.
  */
 export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
-  readonly #groups: Group<O>[]
+  readonly op: string
+  readonly #rule: OptimizerRule<O>
+  readonly #groups: readonly Group<O>[]
+  /** Made when a parameter takes part for the first time. */
+  readonly #states = new Map<Variable, Variable[]>()
+  #loading = false
 
-  protected constructor(
-    readonly op: string,
-    parameters: Parameters<O>,
-    defaults: O,
-    /** Names of the states kept for each parameter, as PyTorch calls them. */
-    states: (options: O) => readonly string[],
-  ) {
-    const groups = grouped(parameters).map(({ parameters: members, ...own }) => ({ members: [...members], options: { ...defaults, ...own } as O }))
-    const seen = new Set<Variable>()
-    for (const { members } of groups) {
-      for (const parameter of members) {
-        if (seen.has(parameter)) throw new ArgumentError(`${op}: ${parameter.name || 'a parameter'} is given twice`, { op })
-        seen.add(parameter)
-      }
-    }
-    if (seen.size === 0) throw new ArgumentError(`${op}: no parameters were given`, { op, expected: 'parameters', got: 'none' })
-    this.#groups = groups.map(({ members, options }) => new Group(members, options, states(options)))
+  protected constructor(rule: OptimizerRule<O>, parameters: Parameters<O>, options: Partial<O>) {
+    this.op = rule.op
+    this.#rule = rule
+    this.#groups = grouped(parameters).map(({ parameters: members, ...own }) => {
+      const group = { parameters: [...members], options: { ...rule.defaults, ...options, ...own } as O }
+      this.#check(group.options)
+      return { ...group, cohorts: [new Cohort(group.parameters, { done: 0, missed: 0 })] }
+    })
+    const all = this.#parameters()
+    if (all.length === 0) throw new ArgumentError(`${rule.op}: no parameters were given`, { op: rule.op, expected: 'parameters', got: 'none' })
+    all.forEach((parameter, i) => {
+      if (!(parameter instanceof Variable)) throw new ArgumentError(`${rule.op}: parameters must be Variables, got ${String(parameter)}`, { op: rule.op, expected: 'Variables', got: String(parameter) })
+      if (all.indexOf(parameter) !== i) throw new ArgumentError(`${rule.op}: ${parameter.name || 'a parameter'} is given twice`, { op: rule.op })
+    })
   }
 
   /** The learning rate of the first group; setting it sets all. */
@@ -79,119 +107,213 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
   }
 
   /**
-   * Queues one step. Parameters without a gradient, and frozen ones, are left alone.
+   * Queues one step. Parameters without a gradient, and frozen ones, are left alone: their count of steps stays too. Gradients of other variables
+   * are not touched. Those that were used are freed, unless `keep` is set.
    *
-   * @throws first any error that nobody has awaited.
+   * @throws first any error that nobody has awaited. ArgumentError where no gradient belongs to this optimizer, BusyError while a state is loading.
    */
   step(gradients: Gradients, { notFinite = 'ignore', keep = false }: StepOptions = {}): void {
-    throwPending()
-    let used = 0
-    for (const group of this.#groups) {
-      const members = group.parameters.map((_, i) => i).filter((i) => group.takes(i, gradients))
-      if (members.length === 0) continue
-      used += members.length
-      const pick = <T>(list: readonly T[]): T[] => members.map((i) => list[i] as T)
-      const parameters = pick(group.parameters)
-      const inputs = [group.count, ...parameters, ...parameters.map((p) => gradients.get(p)), ...group.states.flatMap(pick)]
-      withGrad(false, () => this.update(inputs, { n: parameters.length, ...group.rates(policies[notFinite]) }, group.options))
+    if (isRecording()) throw new CaptureError(`${this.op}: a step cannot be part of a recorded function`, { op: this.op })
+    if (this.#loading) throw new BusyError(`${this.op}: a state is being loaded; await loadStateDict before the next step`, { op: this.op })
+    if (!Object.hasOwn(policies, notFinite)) {
+      throw new ArgumentError(`${this.op}: notFinite must be 'ignore', 'error' or 'skip', got ${String(notFinite)}`, { op: this.op, got: String(notFinite) })
     }
-    if (used === 0) throw new ArgumentError(`${this.op}: none of the gradients belongs to a parameter of this optimizer`, { op: this.op })
+    throwPending()
+    const parts = this.#parts(gradients)
+    withGrad(false, () => scope(() => this.#record(parts, notFinite)))
     countStep()
-    if (!keep) gradients.dispose()
+    if (!keep) for (const part of parts) for (const gradient of part.gradients) gradient.dispose()
   }
 
-  /** Records the operation of one group over count, parameters, gradients and states. */
+  /** Everything that may be wrong is found here, before anything is recorded. */
+  #parts(gradients: Gradients): Part<O>[] {
+    const parts: Part<O>[] = []
+    for (const group of this.#groups) {
+      this.#check(group.options)
+      for (const cohort of group.cohorts) {
+        const parameters = cohort.members.filter((member) => member.requiresGrad && gradients.has(member))
+        if (parameters.length === 0) continue
+        const rates = cohort.rates(group.options.lr)
+        for (const rate of rates.rates) needNumber(rate, 'the learning rate of a step', this.op, 0)
+        const own = parameters.map((parameter) => this.#gradient(parameter, gradients))
+        parts.push({ group, cohort, parameters, gradients: own, rates })
+      }
+    }
+    if (parts.length === 0) throw new ArgumentError(`${this.op}: none of the gradients belongs to a parameter of this optimizer`, { op: this.op })
+    return parts
+  }
+
+  #gradient(parameter: Variable, gradients: Gradients): Tensor {
+    const gradient = gradients.get(parameter)
+    inputId(parameter, this.op)
+    inputId(gradient, this.op)
+    if (!sameShape(gradient.shape, parameter.shape)) {
+      const expected = show(parameter.shape)
+      throw new ShapeError(`${this.op}: the gradient of ${parameter.name || 'a parameter'} must be ${expected}, got ${show(gradient.shape)}`, { op: this.op, expected, got: show(gradient.shape) })
+    }
+    return gradient
+  }
+
+  #record(parts: readonly Part<O>[], notFinite: NotFinite): void {
+    const taking = new Set(parts.map((part) => this.#alone(part)))
+    const shared = parts.length > 1 ? verdict([...taking], notFinite) : undefined
+    for (const { group, cohort, parameters, gradients, rates } of taking) {
+      const names = this.#rule.states(group.options)
+      const states = parameters.map((parameter) => this.#statesOf(parameter, names.length))
+      const lists: Tensor[][] = [[...parameters], [...gradients], ...names.map((_, s) => states.map((of) => of[s] as Variable))]
+      if (shared !== undefined) {
+        const [witness, ...beside] = cohort.witness(names.length) as [Variable, ...Variable[]]
+        for (const [i, extra] of [witness, shared, ...beside].entries()) lists[i]?.push(extra)
+      }
+      // Over several operations the error is made by the guard.
+      const policy = policies[shared !== undefined && notFinite === 'error' ? 'skip' : notFinite]
+      const n = (lists[0] as Tensor[]).length
+      this.update([cohort.count, ...lists.flat()], { n, policy, ...rates }, group.options)
+      cohort.recorded(group.options.lr)
+    }
+    const busy = new Set([...taking].map(({ cohort }) => cohort))
+    for (const { cohorts } of this.#groups) for (const cohort of cohorts) if (!busy.has(cohort)) cohort.missed++
+  }
+
+  /** The part with a cohort of only those that take part. */
+  #alone(part: Part<O>): Part<O> {
+    const { group, cohort, parameters } = part
+    if (parameters.length === cohort.members.length) return part
+    const [taking, rest] = cohort.split(parameters)
+    cohort.count.dispose()
+    group.cohorts = group.cohorts.flatMap((other) => (other === cohort ? [taking, rest] : [other]))
+    return { ...part, cohort: taking }
+  }
+
+  #statesOf(parameter: Variable, n: number): Variable[] {
+    let states = this.#states.get(parameter)
+    if (states === undefined || states.length !== n) {
+      states = Array.from({ length: n }, () => state(zerosLike(parameter), `a state of ${parameter.name || 'a parameter'}`))
+      this.#states.set(parameter, states)
+    }
+    // The model may have moved since.
+    for (const one of states) one.convert(parameter.dtype, parameter.device)
+    return states
+  }
+
+  /** Records the operation over count, parameters, gradients and states. */
   protected abstract update(inputs: readonly Tensor[], rates: Rates & { n: number }, options: O): void
 
-  /** A snapshot: `groups.0.step`, `state.0.exp_avg`, … numbered over all groups. */
+  /**
+   * A snapshot: `steps` [n] that each parameter has taken part in, `missed` [n], the rate `lr` of each group (NaN for a function), and
+   * `state.0.exp_avg`, … of the parameters that have taken part, numbered over all groups. Other options are not in it.
+   */
   stateDict(): Map<string, Tensor> {
-    return withGrad(false, () => new Map(this.#entries().map(([key, variable]) => [key, variable.clone()])))
+    return withGrad(false, () => scope(() => {
+      const cohorts = this.#parameters().map((parameter) => this.#cohortOf(parameter))
+      const dict = new Map<string, Tensor>([
+        ['steps', stack(cohorts.map(({ count }) => count))],
+        ['missed', tensor(Float32Array.from(cohorts, ({ missed }) => missed))],
+        ['lr', tensor(Float64Array.from(this.#groups, ({ options: { lr } }) => (typeof lr === 'number' ? lr : Number.NaN)))],
+      ])
+      for (const [key, , , variable] of this.#keys()) if (variable !== undefined) dict.set(key, variable.clone())
+      return dict
+    }))
   }
 
   /**
-   * Restores a snapshot. Everything is checked before anything changes.
+   * Restores a snapshot, when its counts have been read: await it before the next step. Everything is checked before anything changes. Rates that
+   * are numbers become those of the snapshot.
    *
-   * @throws CheckpointError (`ERR_CHECKPOINT`) listing what is missing, unexpected or of another shape.
+   * @throws CheckpointError (`ERR_CHECKPOINT`) listing what is missing, unexpected, or of another shape or dtype; nothing has changed then.
    */
-  async loadStateDict(dict: ReadonlyMap<string, Tensor> | Record<string, Tensor>): Promise<this> {
-    const given = dict instanceof Map ? (dict as ReadonlyMap<string, Tensor>) : new Map(Object.entries(dict))
-    const entries = this.#entries()
-    const known = new Set(entries.map(([key]) => key))
-    const problems = [...given.keys()].filter((key) => !known.has(key)).map((key) => `unexpected ${key}`)
-    for (const [key, variable] of entries) {
-      const tensor = given.get(key)
-      if (tensor === undefined) problems.push(`missing ${key}`)
-      else if (!sameShape(tensor.shape, variable.shape)) problems.push(`${key} is ${show(tensor.shape)} instead of ${show(variable.shape)}`)
+  async loadStateDict(dict: StateDict): Promise<this> {
+    const op = `${this.op}.loadStateDict`
+    if (this.#loading) throw new BusyError(`${op}: a state is being loaded already`, { op })
+    const given = entriesOfState(dict, op)
+    const counts = { steps: this.#parameters().length, missed: this.#parameters().length, lr: this.#groups.length }
+    refuse(this.#problems(given, counts), op)
+    this.#loading = true
+    try {
+      // Copies now: what happens to the given tensors while the counts are read does not matter.
+      const copies = new Map(this.#keys().flatMap(([key, parameter]) => {
+        const value = given.get(key)
+        return value === undefined ? [] : [[key, withGrad(false, () => scope(() => state(value.to(parameter.device), `a state of ${parameter.name || 'a parameter'}`)))]]
+      }))
+      const [steps, missed, lr] = await Promise.all(Object.keys(counts).map(async (key) => Array.from((await given.get(key)?.data()) as Float32Array)))
+      const bad = this.#keys().filter(([key, , i]) => (steps?.[i] ?? 0) > 0 && !copies.has(key)).map(([key]) => `${key} is missing`)
+      if (![...(steps ?? []), ...(missed ?? [])].every((n) => Number.isInteger(n) && n >= 0)) bad.push('steps and missed must be whole numbers ≥ 0')
+      if (!lr?.every((rate) => Number.isNaN(rate) || rate >= 0)) bad.push('lr must be numbers ≥ 0')
+      refuse(bad, op)
+      this.#restore(copies, steps as number[], missed as number[], lr as number[])
+    } finally {
+      this.#loading = false
     }
-    if (problems.length > 0) throw new CheckpointError(`${this.op}: the state is of another optimizer: ${problems.join('; ')}`, { op: this.op })
-    for (const [key, variable] of entries) variable.assign(given.get(key) as Tensor)
-    await Promise.all(this.#groups.map((group) => group.readCount()))
     return this
   }
 
-  #entries(): [string, Variable][] {
+  #problems(given: ReadonlyMap<string, Tensor>, counts: Readonly<Record<string, number>>): string[] {
+    const likes = new Map<string, Pick<Tensor, 'shape' | 'dtype'>>(this.#keys().map(([key, parameter]) => [key, parameter]))
+    for (const [key, n] of Object.entries(counts)) likes.set(key, { shape: [n], dtype: key === 'lr' ? 'float64' : 'float32' })
+    const missing = Object.keys(counts).filter((key) => !given.has(key)).map((key) => `${key} is missing`)
+    const wrong = [...given].flatMap(([key, value]) => {
+      const like = likes.get(key)
+      return (like === undefined ? `${key} is unexpected` : misfit(key, like, value)) ?? []
+    })
+    return [...missing, ...wrong]
+  }
+
+  #restore(copies: ReadonlyMap<string, Variable>, steps: readonly number[], missed: readonly number[], lr: readonly number[]): void {
+    for (const states of this.#states.values()) for (const old of states) old.dispose()
+    this.#states.clear()
+    for (const [key, parameter] of this.#keys()) {
+      const copy = copies.get(key)
+      if (copy !== undefined) this.#states.set(parameter, [...(this.#states.get(parameter) ?? []), copy])
+    }
     let first = 0
-    return this.#groups.flatMap((group, g) => {
-      const entries: [string, Variable][] = [[`groups.${g}.step`, group.count]]
-      group.names.forEach((name, s) => {
-        group.states[s]?.forEach((state, i) => {
-          entries.push([`state.${first + i}.${name}`, state])
-        })
-      })
+    for (const [g, group] of this.#groups.entries()) {
+      const together = new Map<string, Variable[]>()
+      for (const [i, parameter] of group.parameters.entries()) {
+        const past = `${steps[first + i]} ${missed[first + i]}`
+        together.set(past, [...(together.get(past) ?? []), parameter])
+      }
       first += group.parameters.length
-      return entries
+      group.cohorts = [...together].map(([past, members]) => {
+        const [done, skipped] = past.split(' ').map(Number) as [number, number]
+        return new Cohort(members, { done, missed: skipped })
+      })
+      const rate = lr[g] as number
+      if (typeof group.options.lr === 'number' && !Number.isNaN(rate)) group.options.lr = rate
+    }
+  }
+
+  /** The state keys of all parameters: key, parameter, its number, and the state if there is one. */
+  #keys(): (readonly [key: string, parameter: Variable, index: number, state: Variable | undefined])[] {
+    let index = 0
+    return this.#groups.flatMap(({ parameters, options }) => {
+      const names = this.#rule.states(options)
+      return parameters.flatMap((parameter) => {
+        const i = index++
+        return names.map((name, s) => [`state.${i}.${name}`, parameter, i, this.#states.get(parameter)?.[s]] as const)
+      })
     })
   }
-}
 
-/** The parameters of one group with their state. */
-class Group<O extends OptimizerOptions> {
-  readonly count: Variable
-  readonly states: readonly Variable[][]
-  /** Steps known to have been done, and steps recorded until then. */
-  #known = { count: 0, recorded: 0 }
-  #recorded = 0
-
-  constructor(
-    readonly parameters: readonly Variable[],
-    readonly options: O,
-    readonly names: readonly string[],
-  ) {
-    const state = (value: Tensor): Variable => new Variable(value, { requiresGrad: false })
-    this.count = state(zeros([]))
-    this.states = withGrad(false, () => names.map(() => parameters.map((parameter) => state(zerosLike(parameter)))))
+  #parameters(): Variable[] {
+    return this.#groups.flatMap(({ parameters }) => parameters)
   }
 
-  takes(index: number, gradients: Gradients): boolean {
-    const parameter = this.parameters[index] as Variable
-    return parameter.requiresGrad && gradients.has(parameter)
+  #cohortOf(parameter: Variable): Cohort {
+    for (const { cohorts } of this.#groups) for (const cohort of cohorts) if (cohort.members.includes(parameter)) return cohort
+    throw new ArgumentError(`${this.op}: ${parameter.name || 'a variable'} is no parameter of this optimizer`, { op: this.op })
   }
 
-  /** The rates of the next step: how many of the steps in flight will succeed is not known yet. */
-  rates(policy: number): Rates {
-    const { lr } = this.options
-    if (typeof lr === 'number') {
-      this.#recorded++
-      return { policy, base: 0, rates: [lr] }
-    }
-    const { count: base, recorded } = this.#known
-    const rates = Array.from({ length: this.#recorded - recorded + 1 }, (_, i) => lr(base + i))
-    for (const rate of rates) needNumber(rate, 'the learning rate of a step', 'optimizer', 0)
-    this.#recorded++
-    if (this.#recorded % COUNT_EVERY === 0) this.readCount().catch(() => {})
-    return { policy, base, rates }
-  }
-
-  async readCount(): Promise<void> {
-    const recorded = this.#recorded
-    this.#known = { count: await this.count.item(), recorded }
+  #check(options: O): void {
+    if (typeof options.lr !== 'function') needNumber(options.lr, 'lr', this.op, 0)
+    this.#rule.check(options)
   }
 }
 
 function grouped<O>(parameters: Parameters<O>): ParameterGroup<O>[] {
   const items = [...(parameters as Iterable<Variable | ParameterGroup<O>>)]
-  if (items.every((item) => item instanceof Variable)) return [{ parameters: items } as unknown as ParameterGroup<O>]
-  return items as ParameterGroup<O>[]
+  const isGroup = (item: unknown): boolean => typeof item === 'object' && item !== null && !(item instanceof Variable) && 'parameters' in item
+  if (items.length > 0 && items.every(isGroup)) return items as ParameterGroup<O>[]
+  return [{ parameters: items } as unknown as ParameterGroup<O>]
 }
 
 /** An option that must be a number within bounds. */

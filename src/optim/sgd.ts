@@ -3,7 +3,7 @@ import { ArgumentError } from '../errors.js'
 import type { Rates } from '../tensor/ops/control.js'
 import { record } from '../tensor/record.js'
 import type { Tensor } from '../tensor/tensor.js'
-import { needNumber, Optimizer, type OptimizerFactory, type OptimizerOptions, type Parameters } from './optimizer.js'
+import { needNumber, Optimizer, type OptimizerFactory, type OptimizerOptions, type OptimizerRule, type Parameters } from './optimizer.js'
 
 export interface SGDOptions extends OptimizerOptions {
   /** @default 0 */
@@ -16,7 +16,19 @@ export interface SGDOptions extends OptimizerOptions {
   nesterov: boolean
 }
 
-const defaults: SGDOptions = { lr: 1e-2, momentum: 0, dampening: 0, weightDecay: 0, nesterov: false }
+const rule: OptimizerRule<SGDOptions> = {
+  op: 'sgd',
+  defaults: { lr: 1e-2, momentum: 0, dampening: 0, weightDecay: 0, nesterov: false },
+  check({ momentum, dampening, weightDecay, nesterov }) {
+    needNumber(momentum, 'momentum', 'sgd', 0)
+    needNumber(dampening, 'dampening', 'sgd')
+    needNumber(weightDecay, 'weightDecay', 'sgd', 0)
+    if (nesterov && (momentum === 0 || dampening !== 0)) {
+      throw new ArgumentError('sgd: nesterov needs a momentum and no dampening', { op: 'sgd', expected: 'momentum > 0, dampening 0', got: `momentum ${momentum}, dampening ${dampening}` })
+    }
+  },
+  states: ({ momentum }) => (momentum > 0 ? ['momentum_buffer'] : []),
+}
 
 /**
  * Stochastic gradient descent, one fused operation per group. With gradient g, rate η, momentum μ, dampening τ:
@@ -34,15 +46,7 @@ const defaults: SGDOptions = { lr: 1e-2, momentum: 0, dampening: 0, weightDecay:
 export class SGD extends Optimizer<SGDOptions> {
   /** @throws ArgumentError (`ERR_ARGUMENT`) for options outside their domain. */
   constructor(parameters: Parameters<SGDOptions>, options: Partial<SGDOptions> = {}) {
-    const all = { ...defaults, ...options }
-    if (typeof all.lr !== 'function') needNumber(all.lr, 'lr', 'sgd', 0)
-    needNumber(all.momentum, 'momentum', 'sgd', 0)
-    needNumber(all.dampening, 'dampening', 'sgd')
-    needNumber(all.weightDecay, 'weightDecay', 'sgd', 0)
-    if (all.nesterov && (all.momentum === 0 || all.dampening !== 0)) {
-      throw new ArgumentError('sgd: nesterov needs a momentum and no dampening', { op: 'sgd', expected: 'momentum > 0, dampening 0' })
-    }
-    super('sgd', parameters, all, ({ momentum }) => (momentum > 0 ? ['momentum_buffer'] : []))
+    super(rule, parameters, options)
   }
 
   protected override update(inputs: readonly Tensor[], rates: Rates & { n: number }, options: SGDOptions): void {
