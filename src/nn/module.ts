@@ -4,11 +4,12 @@ import { ArgumentError } from '../errors.js'
 import { type Device, type DeviceLike, device } from '../tensor/device.js'
 import { checkDType, type DType, type FloatDType, isDType, isFloat } from '../tensor/dtype.js'
 import { noGrad } from '../tensor/scope.js'
+import type { StateDict } from '../tensor/state-dict.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Variable } from '../tensor/variable.js'
 import { Buffer } from './buffer.js'
 import { findMembers, type Members } from './members.js'
-import { loadState, type StateDict } from './state.js'
+import { loadState } from './state.js'
 import { type SummaryInput, summarize } from './summary.js'
 
 /**
