@@ -8,7 +8,7 @@ import type { EncoderDecoder } from './encoder-decoder.js'
 export interface DecodeOptions {
   /** Hypotheses that are kept at each step; 1 is greedy. @default 1 */
   beam?: number
-  /** The most symbols that are written. @default 2 · (length of the source) + 8 */
+  /** The most symbols that are written. @default S + max(8, S/2), S being the length of the source */
   maxLength?: number
 }
 
@@ -37,7 +37,7 @@ export async function decode(model: EncoderDecoder, sources: readonly (readonly 
   const results = new Array<Hypothesis[]>(sources.length)
   for (const batch of batches(model, sources, Math.max(1, Math.floor(ROWS / beam)))) {
     const length = batch.length
-    const steps = maxLength ?? 2 * length + 8
+    const steps = maxLength ?? length + Math.max(8, Math.ceil(length / 2))
     const written = await search(model, batch.ids, beam, steps)
     for (const [i, row] of batch.rows.entries()) results[row] = written[i] as Hypothesis[]
   }
