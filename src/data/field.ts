@@ -1,10 +1,10 @@
 // One field of a dataset: rows that live once in the engine, from which batches are gathered there.
 import { ArgumentError, DTypeError, OutOfRangeError, ShapeError } from '../errors.js'
-import { checkBuffer, tensor, type TypedArray } from '../tensor/create.js'
+import { checkBuffer, type TypedArray, tensor } from '../tensor/create.js'
 import type { Device } from '../tensor/device.js'
 import type { DType } from '../tensor/dtype.js'
 import { unscope } from '../tensor/lifetime.js'
-import { checkShape, elements, sameShape, show, type Shape } from '../tensor/shape.js'
+import { checkShape, elements, type Shape, sameShape, show } from '../tensor/shape.js'
 import { call, Tensor } from '../tensor/tensor.js'
 import { Variable } from '../tensor/variable.js'
 
@@ -43,10 +43,17 @@ export function makeField(name: string, data: FieldData, options: FieldOptions):
   if (ArrayBuffer.isView(data)) return new Rectangle(name, tensor(data as TypedArray, typed(options.dtype)), options)
   if (Array.isArray(data)) return fromRows(name, data as readonly Row[], options)
   if (typeof data === 'object' && data !== null && 'data' in data && ArrayBuffer.isView(data.data)) {
-    return new Rectangle(name, tensor(data.data, { ...typed(options.dtype), shape: checkShape(data.shape, 'Loader') }), options)
+    return new Rectangle(
+      name,
+      tensor(data.data, { ...typed(options.dtype), shape: checkShape(data.shape, 'Loader') }),
+      options,
+    )
   }
   const got = data === null ? 'null' : typeof data
-  throw new ArgumentError(`Loader: ${name} must be arrays, a typed array, { data, shape } or a tensor, got ${got}`, { op: 'Loader', got })
+  throw new ArgumentError(`Loader: ${name} must be arrays, a typed array, { data, shape } or a tensor, got ${got}`, {
+    op: 'Loader',
+    got,
+  })
 }
 
 const typed = (dtype: DType | undefined): { dtype?: DType } => (dtype === undefined ? {} : { dtype })
@@ -63,7 +70,12 @@ class Rectangle implements Field {
   readonly #data: Tensor
 
   constructor(name: string, data: Tensor, { device, dtype }: FieldOptions) {
-    if (data.rank === 0) throw new ShapeError(`Loader: ${name} must have rows, got a scalar`, { op: 'Loader', expected: '[N, …]', got: '[]' })
+    if (data.rank === 0)
+      throw new ShapeError(`Loader: ${name} must have rows, got a scalar`, {
+        op: 'Loader',
+        expected: '[N, …]',
+        got: '[]',
+      })
     this.#data = data.to(dtype ?? data.dtype, device ?? data.device)
     unscope(this.#data)
     const [rows, length] = data.shape as [number, number | undefined]
@@ -86,7 +98,8 @@ class Sequences implements Field {
   constructor(steps: Tensor, lengths: Int32Array) {
     this.lengths = lengths
     this.#offsets = new Int32Array(lengths.length)
-    for (let i = 1; i < lengths.length; i++) this.#offsets[i] = (this.#offsets[i - 1] as number) + (lengths[i - 1] as number)
+    for (let i = 1; i < lengths.length; i++)
+      this.#offsets[i] = (this.#offsets[i - 1] as number) + (lengths[i - 1] as number)
     this.#steps = steps
     unscope(steps)
   }
@@ -119,22 +132,33 @@ function fromRows(name: string, data: readonly Row[], options: FieldOptions): Fi
     const shape = shapeOf(row)
     // An empty sequence does not tell what its steps look like.
     if (shape.length > 1 || shape[0] !== 0) trailing ??= shape.slice(1)
-    if ((shape.length === 0) !== scalar || ((shape.length > 1 || shape[0] !== 0) && !sameShape(shape.slice(1), trailing ?? []))) {
-      throw new ShapeError(`Loader: ${name}: only the lengths of its sequences may differ; row ${i} is ${show(shape)}`, { op: 'Loader', got: show(shape) })
+    if (
+      (shape.length === 0) !== scalar ||
+      ((shape.length > 1 || shape[0] !== 0) && !sameShape(shape.slice(1), trailing ?? []))
+    ) {
+      throw new ShapeError(
+        `Loader: ${name}: only the lengths of its sequences may differ; row ${i} is ${show(shape)}`,
+        { op: 'Loader', got: show(shape) },
+      )
     }
     lengths[i] = shape[0] ?? 1
     values.add(row, shape, 0, i)
   })
   const rest = trailing ?? []
-  if (scalar || data.length === 0) return new Rectangle(name, values.tensor([data.length, ...rest], options.dtype), options)
+  if (scalar || data.length === 0)
+    return new Rectangle(name, values.tensor([data.length, ...rest], options.dtype), options)
   const first = lengths[0] as number
-  if (lengths.every((length) => length === first)) return new Rectangle(name, values.tensor([data.length, first, ...rest], options.dtype), options)
+  if (lengths.every((length) => length === first))
+    return new Rectangle(name, values.tensor([data.length, first, ...rest], options.dtype), options)
   if (options.padding === undefined) {
-    throw new ArgumentError(`Loader: the sequences of ${name} differ in length; say what fills the rest: padding: { ${name}: 0 }`, {
-      op: 'Loader',
-      expected: `padding.${name}`,
-      got: 'none',
-    })
+    throw new ArgumentError(
+      `Loader: the sequences of ${name} differ in length; say what fills the rest: padding: { ${name}: 0 }`,
+      {
+        op: 'Loader',
+        expected: `padding.${name}`,
+        got: 'none',
+      },
+    )
   }
   values.fill(options.padding, elements(rest))
   const total = lengths.reduce((sum, length) => sum + length, 0)
@@ -179,11 +203,17 @@ class Values {
     this.#kind ??= kind
     if (kind !== this.#kind || (kind !== 'number' && kind !== 'boolean' && kind !== 'bigint')) {
       const got = item === null || item === undefined ? String(item) : kind
-      throw new DTypeError(`Loader: ${this.#name}: row ${row} holds a ${got}; elements must all be numbers, all booleans or all bigints`, { op: 'Loader', got })
+      throw new DTypeError(
+        `Loader: ${this.#name}: row ${row} holds a ${got}; elements must all be numbers, all booleans or all bigints`,
+        { op: 'Loader', got },
+      )
     }
     const value = Number(item)
     if (kind === 'bigint' && !Number.isSafeInteger(value)) {
-      throw new OutOfRangeError(`Loader: ${this.#name}: row ${row} holds ${item}, beyond ±2⁵³; pass a BigInt64Array`, { op: 'Loader', got: String(item) })
+      throw new OutOfRangeError(`Loader: ${this.#name}: row ${row} holds ${item}, beyond ±2⁵³; pass a BigInt64Array`, {
+        op: 'Loader',
+        got: String(item),
+      })
     }
     if (!Number.isSafeInteger(value)) this.#whole = false
     this.#push(value)
@@ -209,10 +239,13 @@ class Values {
   }
 
   #ragged(row: number, shape: Shape): ShapeError {
-    return new ShapeError(`Loader: ${this.#name}: the arrays of row ${row} differ in length or depth; the first ones make ${show(shape)}`, {
-      op: 'Loader',
-      expected: show(shape),
-    })
+    return new ShapeError(
+      `Loader: ${this.#name}: the arrays of row ${row} differ in length or depth; the first ones make ${show(shape)}`,
+      {
+        op: 'Loader',
+        expected: show(shape),
+      },
+    )
   }
 }
 

@@ -82,8 +82,22 @@ export class Loader<F extends Fields> implements AsyncIterable<Batch<F>> {
   #iteration = 0
 
   constructor(fields: F, options: LoaderOptions<F> = {}) {
-    const { batch = 32, shuffle = false, seed, dropLast = false, bucketBy = [], padding = {}, dtypes = {}, prefetch = 2 } = options
-    if (typeof fields !== 'object' || fields === null) throw new ArgumentError(`Loader: expected fields by name, got ${String(fields)}`, { op: 'Loader', expected: '{ name: rows }', got: String(fields) })
+    const {
+      batch = 32,
+      shuffle = false,
+      seed,
+      dropLast = false,
+      bucketBy = [],
+      padding = {},
+      dtypes = {},
+      prefetch = 2,
+    } = options
+    if (typeof fields !== 'object' || fields === null)
+      throw new ArgumentError(`Loader: expected fields by name, got ${String(fields)}`, {
+        op: 'Loader',
+        expected: '{ name: rows }',
+        got: String(fields),
+      })
     const place = options.device === undefined ? undefined : device(options.device, 'Loader')
     this.#batch = whole(batch, 'batch', 'Loader', 1)
     this.#prefetch = whole(prefetch, 'prefetch', 'Loader', 1, 64)
@@ -93,7 +107,11 @@ export class Loader<F extends Fields> implements AsyncIterable<Batch<F>> {
       if (!Object.hasOwn(fields, name)) throw unknownField(name, fields)
     }
     this.#fields = Object.entries(fields).map(([name, data]) => {
-      if (name === 'step') throw new ArgumentError("Loader: 'step' is the number of a batch; give the field another name", { op: 'Loader', got: name })
+      if (name === 'step')
+        throw new ArgumentError("Loader: 'step' is the number of a batch; give the field another name", {
+          op: 'Loader',
+          got: name,
+        })
       const dtype = types[name] === undefined ? undefined : checkDType(types[name], 'Loader')
       return [name, makeField(name, data, { device: place, dtype, padding: paddings[name] })]
     })
@@ -102,7 +120,11 @@ export class Loader<F extends Fields> implements AsyncIterable<Batch<F>> {
     this.#keys = buckets.length === 0 ? undefined : buckets.map((name) => this.#lengths(name, fields))
     this.#shuffle = shuffle
     this.#dropLast = dropLast
-    this.#described = [shuffle ? 'shuffled' : 'in order', ...(dropLast ? ['last dropped'] : []), ...buckets.map((name) => `by ${name}`)].join(', ')
+    this.#described = [
+      shuffle ? 'shuffled' : 'in order',
+      ...(dropLast ? ['last dropped'] : []),
+      ...buckets.map((name) => `by ${name}`),
+    ].join(', ')
     this.#start = (seed === undefined ? generator().fork() : new Generator(seed)).state()
   }
 
@@ -113,7 +135,14 @@ export class Loader<F extends Fields> implements AsyncIterable<Batch<F>> {
 
   /** Where it is. Inside the loop the batch in hand counts as given out. */
   state(): LoaderState {
-    return { epoch: this.#epoch, position: this.#position, generator: this.#start, rows: this.rows, batch: this.#batch, order: this.#described }
+    return {
+      epoch: this.#epoch,
+      position: this.#position,
+      generator: this.#start,
+      rows: this.rows,
+      batch: this.#batch,
+      order: this.#described,
+    }
   }
 
   /**
@@ -125,11 +154,14 @@ export class Loader<F extends Fields> implements AsyncIterable<Batch<F>> {
     const own = this.state()
     for (const key of ['rows', 'batch', 'order'] as const) {
       if (state[key] === own[key]) continue
-      throw new CheckpointError(`Loader.restore: the state is of a loader with ${key} ${String(state[key])}, this one has ${own[key]}`, {
-        op: 'Loader.restore',
-        expected: String(own[key]),
-        got: String(state[key]),
-      })
+      throw new CheckpointError(
+        `Loader.restore: the state is of a loader with ${key} ${String(state[key])}, this one has ${own[key]}`,
+        {
+          op: 'Loader.restore',
+          expected: String(own[key]),
+          got: String(state[key]),
+        },
+      )
     }
     this.#start = new Generator(BigInt(state.generator.seed)).state()
     this.#start = { seed: this.#start.seed, offset: whole(state.generator.offset, 'offset', 'Loader.restore') }
@@ -198,7 +230,11 @@ export class Loader<F extends Fields> implements AsyncIterable<Batch<F>> {
     const field = this.#fields.find(([known]) => known === name)?.[1]
     if (field === undefined) throw unknownField(name, fields)
     if (field.lengths === undefined) {
-      throw new ArgumentError(`Loader: bucketBy names ${name}, whose rows are single numbers and have no length`, { op: 'Loader', expected: 'a field of sequences', got: name })
+      throw new ArgumentError(`Loader: bucketBy names ${name}, whose rows are single numbers and have no length`, {
+        op: 'Loader',
+        expected: 'a field of sequences',
+        got: name,
+      })
     }
     return field.lengths
   }
@@ -206,15 +242,19 @@ export class Loader<F extends Fields> implements AsyncIterable<Batch<F>> {
 
 function commonRows(fields: readonly [string, Field][]): number {
   const [first, ...others] = fields
-  if (first === undefined) throw new ArgumentError('Loader: at least one field is needed', { op: 'Loader', expected: 'fields', got: 'none' })
+  if (first === undefined)
+    throw new ArgumentError('Loader: at least one field is needed', { op: 'Loader', expected: 'fields', got: 'none' })
   const [name, { rows }] = first
   for (const [other, field] of others) {
     if (field.rows !== rows) {
-      throw new ShapeError(`Loader: fields must have equally many rows: ${name} has ${rows}, ${other} has ${field.rows}`, {
-        op: 'Loader',
-        expected: String(rows),
-        got: String(field.rows),
-      })
+      throw new ShapeError(
+        `Loader: fields must have equally many rows: ${name} has ${rows}, ${other} has ${field.rows}`,
+        {
+          op: 'Loader',
+          expected: String(rows),
+          got: String(field.rows),
+        },
+      )
     }
   }
   if (rows === 0) throw new ArgumentError('Loader: there are no rows', { op: 'Loader', expected: 'rows', got: 'none' })
@@ -223,5 +263,9 @@ function commonRows(fields: readonly [string, Field][]): number {
 
 function unknownField(name: string, fields: Fields): ArgumentError {
   const known = Object.keys(fields).join(', ')
-  return new ArgumentError(`Loader: there is no field ${name}; the fields are ${known}`, { op: 'Loader', expected: known, got: name })
+  return new ArgumentError(`Loader: there is no field ${name}; the fields are ${known}`, {
+    op: 'Loader',
+    expected: known,
+    got: name,
+  })
 }

@@ -33,17 +33,34 @@ export interface LoadOptions {
  * @throws ArgumentError for names or metadata that are not strings; FileError (`ERR_IO`), with the path and the system's code, where the file system
  * refuses; the first error of a tensor, or of an earlier operation that nobody awaited.
  */
-export async function saveSafetensors(path: string, tensors: NamedTensors, metadata: Readonly<Record<string, string>> = {}): Promise<void> {
+export async function saveSafetensors(
+  path: string,
+  tensors: NamedTensors,
+  metadata: Readonly<Record<string, string>> = {},
+): Promise<void> {
   throwPending()
   const entries = [...(tensors instanceof Map ? tensors : Object.entries(tensors))] as [string, Tensor][]
   for (const [name, tensor] of entries) {
     if (typeof name !== 'string' || name === '' || name === '__metadata__') {
-      throw new ArgumentError(`saveSafetensors: names must be strings other than '' and '__metadata__', got ${JSON.stringify(name)}`, { op: 'saveSafetensors', got: String(name) })
+      throw new ArgumentError(
+        `saveSafetensors: names must be strings other than '' and '__metadata__', got ${JSON.stringify(name)}`,
+        { op: 'saveSafetensors', got: String(name) },
+      )
     }
-    if (!(tensor instanceof Tensor)) throw new ArgumentError(`saveSafetensors: ${name} must be a tensor, got ${String(tensor)}`, { op: 'saveSafetensors', expected: 'a tensor', got: String(tensor) })
+    if (!(tensor instanceof Tensor))
+      throw new ArgumentError(`saveSafetensors: ${name} must be a tensor, got ${String(tensor)}`, {
+        op: 'saveSafetensors',
+        expected: 'a tensor',
+        got: String(tensor),
+      })
   }
   for (const [key, value] of Object.entries(metadata)) {
-    if (typeof value !== 'string') throw new ArgumentError(`saveSafetensors: metadata.${key} must be a string, got ${typeof value}`, { op: 'saveSafetensors', expected: 'a string', got: typeof value })
+    if (typeof value !== 'string')
+      throw new ArgumentError(`saveSafetensors: metadata.${key} must be a string, got ${typeof value}`, {
+        op: 'saveSafetensors',
+        expected: 'a string',
+        got: typeof value,
+      })
   }
   const ids = entries.map(([, tensor]) => inputId(tensor, 'saveSafetensors'))
   const order = { path: absolute(path, 'saveSafetensors'), names: entries.map(([name]) => name), metadata }
@@ -66,7 +83,10 @@ interface Loaded {
 }
 
 /** Like `loadSafetensors`, with the file's metadata. */
-export async function loadCheckpointFile(path: string, { device: where = 'cpu' }: LoadOptions = {}): Promise<TensorFile> {
+export async function loadCheckpointFile(
+  path: string,
+  { device: where = 'cpu' }: LoadOptions = {},
+): Promise<TensorFile> {
   const place = device(where, 'loadSafetensors')
   const file = absolute(path, 'loadSafetensors')
   const { metadata, tensors } = (await ask((id) => native().load(id, file))) as Loaded
@@ -81,5 +101,9 @@ export async function loadCheckpointFile(path: string, { device: where = 'cpu' }
 
 function absolute(path: unknown, op: string): string {
   if (typeof path === 'string' && path !== '' && !path.includes('\0')) return resolve(path)
-  throw new ArgumentError(`${op}: path must be a string, got ${JSON.stringify(path)}`, { op, expected: 'a path', got: String(path) })
+  throw new ArgumentError(`${op}: path must be a string, got ${JSON.stringify(path)}`, {
+    op,
+    expected: 'a path',
+    got: String(path),
+  })
 }

@@ -75,18 +75,23 @@ export class Checkpoints {
     await this.#unlock()
   }
 
-  /** Writes a checkpoint and, when it is safe, removes the oldest beyond those to keep. Returns its path. */
+  /** Writes a checkpoint, removes the oldest beyond those to keep, and returns its path. */
   async save(state: Omit<RunState, 'version'>, tensors: CheckpointParts): Promise<string> {
     const path = join(this.folder, fileName(state.step))
     const all = new Map<string, Tensor>()
     for (const part of parts) for (const [name, tensor] of tensors[part]) all.set(`${part}.${name}`, tensor)
     await saveSafetensors(path, all, { run: JSON.stringify({ version: VERSION, ...state }) })
+    await this.prune()
+    return path
+  }
+
+  /** Removes the oldest checkpoints beyond those to keep; only when the newest is known to be whole. */
+  async prune(): Promise<void> {
     for (const { name } of (await this.list()).slice(this.#keep)) {
       await rm(join(this.folder, name), { force: true }).catch((cause) => {
         throw fileError(join(this.folder, name), cause)
       })
     }
-    return path
   }
 
   /** The checkpoints of the folder, newest first. */
@@ -128,7 +133,9 @@ async function listCheckpoints(folder: string): Promise<{ name: string; step: nu
  *
  * @throws CheckpointError that lists them where all are damaged.
  */
-export async function newestCheckpoint(folder: string): Promise<{ checkpoint: Checkpoint; damaged: string[] } | undefined> {
+export async function newestCheckpoint(
+  folder: string,
+): Promise<{ checkpoint: Checkpoint; damaged: string[] } | undefined> {
   const found = await listCheckpoints(folder)
   const reasons: string[] = []
   const damaged: string[] = []
@@ -143,12 +150,19 @@ export async function newestCheckpoint(folder: string): Promise<{ checkpoint: Ch
     }
   }
   if (found.length === 0) return undefined
-  throw new CheckpointError(`fit: no checkpoint in ${folder} can be used:\n  ${reasons.join('\n  ')}`, { op: 'fit', expected: 'a whole checkpoint', got: `${found.length} damaged` })
+  throw new CheckpointError(`fit: no checkpoint in ${folder} can be used:\n  ${reasons.join('\n  ')}`, {
+    op: 'fit',
+    expected: 'a whole checkpoint',
+    got: `${found.length} damaged`,
+  })
 }
 
 function warned(damaged: string[], reasons: readonly string[], path: string): string[] {
   if (damaged.length > 0) {
-    process.emitWarning(`${reasons.join('; ')}: going on from ${path} instead`, { type: 'QuarterturnWarning', code: 'QUARTERTURN_DAMAGED_CHECKPOINT' })
+    process.emitWarning(`${reasons.join('; ')}: going on from ${path} instead`, {
+      type: 'QuarterturnWarning',
+      code: 'QUARTERTURN_DAMAGED_CHECKPOINT',
+    })
   }
   return damaged
 }
@@ -165,7 +179,11 @@ export async function isFolder(path: string): Promise<boolean> {
 /** @throws CheckpointError unless the file is a whole checkpoint; FileError where it cannot be read. */
 export async function readCheckpoint(path: string): Promise<Checkpoint> {
   const { tensors, metadata } = await loadCheckpointFile(path)
-  const split = { model: new Map<string, Tensor>(), optimizer: new Map<string, Tensor>(), best: new Map<string, Tensor>() }
+  const split = {
+    model: new Map<string, Tensor>(),
+    optimizer: new Map<string, Tensor>(),
+    best: new Map<string, Tensor>(),
+  }
   for (const [name, tensor] of tensors) {
     const part = parts.find((prefix) => name.startsWith(`${prefix}.`))
     if (part !== undefined) split[part].set(name.slice(part.length + 1), tensor)
@@ -174,7 +192,11 @@ export async function readCheckpoint(path: string): Promise<Checkpoint> {
 }
 
 function parseState(text: string | undefined, path: string): RunState {
-  if (text === undefined) throw new CheckpointError(`${path}: it holds tensors, but it is not a checkpoint of a run`, { op: 'fit', expected: 'a checkpoint of a run' })
+  if (text === undefined)
+    throw new CheckpointError(`${path}: it holds tensors, but it is not a checkpoint of a run`, {
+      op: 'fit',
+      expected: 'a checkpoint of a run',
+    })
   let state: RunState
   try {
     state = JSON.parse(text) as RunState
@@ -182,11 +204,14 @@ function parseState(text: string | undefined, path: string): RunState {
     throw new CheckpointError(`${path}: its description of the run cannot be understood`, { op: 'fit', cause })
   }
   if (state.version !== VERSION) {
-    throw new CheckpointError(`${path}: it is of version ${String(state.version)}; this library reads version ${VERSION}`, {
-      op: 'fit',
-      expected: String(VERSION),
-      got: String(state.version),
-    })
+    throw new CheckpointError(
+      `${path}: it is of version ${String(state.version)}; this library reads version ${VERSION}`,
+      {
+        op: 'fit',
+        expected: String(VERSION),
+        got: String(state.version),
+      },
+    )
   }
   return state
 }

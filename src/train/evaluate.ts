@@ -1,6 +1,7 @@
 // evaluate: the mean loss and metrics over a dataset, in eval mode and without gradients.
-import { ArgumentError, CallbackError, QuarterturnError } from '../errors.js'
+
 import { Loader } from '../data/loader.js'
+import { ArgumentError, CallbackError, QuarterturnError } from '../errors.js'
 import type { Module } from '../nn/index.js'
 import { Pace } from '../tensor/pace.js'
 import { noGrad, scope } from '../tensor/scope.js'
@@ -30,7 +31,10 @@ export async function evaluate<M extends Module, B, K extends string>(
   measures: Readonly<Record<K, Measure<M, B>>>,
 ): Promise<Record<K, number>> {
   checkBatches(data, 'data')
-  const means = await measureAll(new Mode(model), model, data, measures, { around: (fn) => fn(), interrupted: () => false })
+  const means = await measureAll(new Mode(model), model, data, measures, {
+    around: (fn) => fn(),
+    interrupted: () => false,
+  })
   return means as Record<K, number>
 }
 
@@ -54,7 +58,20 @@ export async function measureAll<M extends Module, B, K extends string>(
   let step = 0
   for await (const batch of paced(data)) {
     const rows = rowsOf(batch)
-    const values = around(() => mode.run(false, () => noGrad(() => scope(() => names.map((name) => scalar(called(name, () => measures[name](model, batch)), name))))))
+    const values = around(() =>
+      mode.run(false, () =>
+        noGrad(() =>
+          scope(() =>
+            names.map((name) =>
+              scalar(
+                called(name, () => measures[name](model, batch)),
+                name,
+              ),
+            ),
+          ),
+        ),
+      ),
+    )
     values.forEach((value, i) => means[i]?.add(value, rows, step))
     discard(data, batch)
     step++
@@ -94,7 +111,11 @@ export function discard(data: Batches<unknown>, batch: unknown): void {
 export function scalar(value: unknown, name: string): Tensor {
   if (!(value instanceof Tensor) || value.size !== 1) {
     const got = value instanceof Tensor ? String(value) : value === null ? 'null' : typeof value
-    throw new ArgumentError(`fit: ${name} must return a scalar tensor, got ${got}`, { op: 'fit', expected: 'a scalar tensor', got })
+    throw new ArgumentError(`fit: ${name} must return a scalar tensor, got ${got}`, {
+      op: 'fit',
+      expected: 'a scalar tensor',
+      got,
+    })
   }
   const plain = value.detach()
   return plain.rank === 0 ? plain : plain.reshape([])
@@ -111,5 +132,9 @@ export function called<T>(name: string, fn: () => T): T {
 }
 
 export function callbackError(name: string, cause: unknown): CallbackError {
-  return new CallbackError(`fit: ${name} threw: ${cause instanceof Error ? cause.message : String(cause)}`, { op: 'fit', got: name, cause })
+  return new CallbackError(`fit: ${name} threw: ${cause instanceof Error ? cause.message : String(cause)}`, {
+    op: 'fit',
+    got: name,
+    cause,
+  })
 }

@@ -25,7 +25,11 @@ import { Run } from './run.js'
  * @throws BusyError where the model is being fitted or the folder is in use; CallbackError for a callback that threw; NotFiniteError; AbortedError;
  * CheckpointError where no checkpoint can be used or they are of another model; FileError where one cannot be written. The model stays usable.
  */
-export async function fit<M extends Module, B>(model: M, data: Batches<B>, options: FitOptions<M, B> = {}): Promise<History> {
+export async function fit<M extends Module, B>(
+  model: M,
+  data: Batches<B>,
+  options: FitOptions<M, B> = {},
+): Promise<History> {
   const checked = settings(model, data, options)
   const progress = (options.progress ?? 'auto') === false ? undefined : new Progress(checked.epochs)
   try {

@@ -47,7 +47,11 @@ export class Watch {
   constructor(options: EarlyStopping | undefined) {
     this.#patience = options === undefined ? Infinity : whole(options.patience, 'earlyStopping.patience', 'fit', 1)
     this.#minDelta = options?.minDelta ?? 0
-    if (!(this.#minDelta >= 0)) throw new ArgumentError(`fit: earlyStopping.minDelta must be ≥ 0, got ${this.#minDelta}`, { op: 'fit', got: String(this.#minDelta) })
+    if (!(this.#minDelta >= 0))
+      throw new ArgumentError(`fit: earlyStopping.minDelta must be ≥ 0, got ${this.#minDelta}`, {
+        op: 'fit',
+        got: String(this.#minDelta),
+      })
   }
 
   get best(): EpochRecord | undefined {

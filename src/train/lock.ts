@@ -19,7 +19,8 @@ const left = new Set<string>()
 /** Takes the lock of a folder and returns what releases it. A lock whose process is gone is taken over. */
 export async function lockFolder(folder: string): Promise<() => Promise<void>> {
   const path = join(folder, 'lock')
-  if (held.has(path)) throw new BusyError(`fit: ${folder} is in use by another run of this process`, { op: 'fit', got: folder })
+  if (held.has(path))
+    throw new BusyError(`fit: ${folder} is in use by another run of this process`, { op: 'fit', got: folder })
   held.add(path)
   let own: string
   try {
@@ -35,7 +36,12 @@ export async function lockFolder(folder: string): Promise<() => Promise<void>> {
 }
 
 async function take(path: string, folder: string): Promise<string> {
-  const own = JSON.stringify({ pid: process.pid, started: await startOf(process.pid), host: hostname(), token: randomUUID() })
+  const own = JSON.stringify({
+    pid: process.pid,
+    started: await startOf(process.pid),
+    host: hostname(),
+    token: randomUUID(),
+  })
   for (let attempt = 0; ; attempt++) {
     try {
       await create(path, own)
@@ -47,12 +53,19 @@ async function take(path: string, folder: string): Promise<string> {
     if (text === undefined) continue
     const owner = parse(text)
     if (owner !== undefined && !left.has(text) && (await isAlive(owner))) {
-      throw new BusyError(`fit: ${folder} is in use by process ${owner.pid} on ${owner.host}; end it, choose another folder, or remove ${path} if it is gone`, {
-        op: 'fit',
-        got: `process ${owner.pid}`,
-      })
+      throw new BusyError(
+        `fit: ${folder} is in use by process ${owner.pid} on ${owner.host}; end it, choose another folder, or remove ${path} if it is gone`,
+        {
+          op: 'fit',
+          got: `process ${owner.pid}`,
+        },
+      )
     }
-    if (attempt === 10) throw new BusyError(`fit: ${path} could not be taken over; remove it if no process uses ${folder}`, { op: 'fit', got: path })
+    if (attempt === 10)
+      throw new BusyError(`fit: ${path} could not be taken over; remove it if no process uses ${folder}`, {
+        op: 'fit',
+        got: path,
+      })
     await setAside(path, text)
   }
 }

@@ -80,20 +80,36 @@ const taken = ['epoch', 'loss', 'validationLoss', 'skipped']
 
 /** The options with defaults and the model's own loss and optimizer filled in. */
 export function settings<M extends Module, B>(model: M, data: Batches<B>, options: FitOptions<M, B>): Settings<M, B> {
-  const { epochs = 1, keep = 3, notFinite = 'error', callbacks = [], clipNorm, checkpointEvery, checkpoints, resume, validation } = options
+  const {
+    epochs = 1,
+    keep = 3,
+    notFinite = 'error',
+    callbacks = [],
+    clipNorm,
+    checkpointEvery,
+    checkpoints,
+    resume,
+    validation,
+  } = options
   whole(epochs, 'epochs', op, 1)
   whole(keep, 'keep', op, 1)
   if (checkpointEvery !== undefined) whole(checkpointEvery, 'checkpointEvery', op, 1)
   if (clipNorm !== undefined && !(clipNorm > 0)) throw wrong('clipNorm', 'a number > 0', clipNorm)
   if (!['error', 'skip', 'stop'].includes(notFinite)) throw wrong('notFinite', "'error', 'skip' or 'stop'", notFinite)
-  if (checkpoints !== undefined && (typeof checkpoints !== 'string' || checkpoints === '')) throw wrong('checkpoints', 'a path', checkpoints)
-  if (resume !== undefined && (typeof resume !== 'string' || resume === '')) throw wrong('resume', "'auto' or a path", resume)
-  if (checkpoints === undefined && checkpointEvery !== undefined) throw wrong('checkpointEvery', 'given together with checkpoints: a folder', checkpointEvery)
-  if (checkpoints === undefined && resume === 'auto') throw wrong('resume', "a path, or 'auto' together with checkpoints: a folder", resume)
+  if (checkpoints !== undefined && (typeof checkpoints !== 'string' || checkpoints === ''))
+    throw wrong('checkpoints', 'a path', checkpoints)
+  if (resume !== undefined && (typeof resume !== 'string' || resume === ''))
+    throw wrong('resume', "'auto' or a path", resume)
+  if (checkpoints === undefined && checkpointEvery !== undefined)
+    throw wrong('checkpointEvery', 'given together with checkpoints: a folder', checkpointEvery)
+  if (checkpoints === undefined && resume === 'auto')
+    throw wrong('resume', "a path, or 'auto' together with checkpoints: a folder", resume)
   checkBatches(data, 'data')
   if (validation !== undefined) checkBatches(validation, 'validation')
-  if (options.metrics !== undefined && validation === undefined) throw wrong('metrics', 'given together with validation data', 'no validation')
-  for (const name of Object.keys(options.metrics ?? {})) if (taken.includes(name)) throw wrong('metrics', `under other names than ${taken.join(', ')}`, name)
+  if (options.metrics !== undefined && validation === undefined)
+    throw wrong('metrics', 'given together with validation data', 'no validation')
+  for (const name of Object.keys(options.metrics ?? {}))
+    if (taken.includes(name)) throw wrong('metrics', `under other names than ${taken.join(', ')}`, name)
   return {
     ...options,
     epochs,
@@ -108,7 +124,11 @@ export function settings<M extends Module, B>(model: M, data: Batches<B>, option
 function own<M extends Module, B, T>(model: M, name: 'loss' | 'optimizer', take: (self: SelfTraining<B>) => T): T {
   const self = model as unknown as SelfTraining<B>
   if (typeof self[name] === 'function') return take(self)
-  throw new ArgumentError(`fit: ${model.constructor.name} brings no ${name} of its own; pass one in the options`, { op, expected: `options.${name}`, got: 'none' })
+  throw new ArgumentError(`fit: ${model.constructor.name} brings no ${name} of its own; pass one in the options`, {
+    op,
+    expected: `options.${name}`,
+    got: 'none',
+  })
 }
 
 export function checkBatches(data: Batches<unknown>, name: string): void {

@@ -25,7 +25,13 @@ export class Progress {
     this.#last = performance.now()
     const { epoch, step, steps, rate, epochLoss } = event
     const left = steps === undefined || !(rate > 0) ? [] : [`${duration((steps - step) / rate)} left`]
-    const line = [`epoch ${epoch}/${this.#epochs}`, `step ${steps === undefined ? step : `${step}/${steps}`}`, `${rounded(rate)} steps/s`, ...left, `loss ${rounded(epochLoss)}`]
+    const line = [
+      `epoch ${epoch}/${this.#epochs}`,
+      `step ${steps === undefined ? step : `${step}/${steps}`}`,
+      `${rounded(rate)} steps/s`,
+      ...left,
+      `loss ${rounded(epochLoss)}`,
+    ]
     this.#clear()
     this.#sink.write(line.join(' · ').slice(0, Math.max(20, (this.#sink.columns ?? 80) - 1)))
     this.#shown = true
@@ -35,7 +41,9 @@ export class Progress {
     const { epoch: _, ...numbers } = metrics
     const shown = Object.entries(numbers).map(([name, value]) => `${words(name)} ${rounded(value as number)}`)
     this.#clear()
-    this.#sink.write(`${[`epoch ${epoch}/${this.#epochs}`, ...shown, duration(seconds), ...(best ? ['best'] : [])].join(' · ')}\n`)
+    this.#sink.write(
+      `${[`epoch ${epoch}/${this.#epochs}`, ...shown, duration(seconds), ...(best ? ['best'] : [])].join(' · ')}\n`,
+    )
   }
 
   /** Leaves the terminal with a line of its own. */
@@ -61,7 +69,9 @@ function duration(seconds: number): string {
   if (seconds < 60) return `${Math.round(seconds)} s`
   const minutes = Math.floor(seconds / 60)
   const two = (value: number): string => String(Math.floor(value)).padStart(2, '0')
-  return minutes < 60 ? `${minutes}:${two(seconds % 60)}` : `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${two(seconds % 60)}`
+  return minutes < 60
+    ? `${minutes}:${two(seconds % 60)}`
+    : `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${two(seconds % 60)}`
 }
 
 /** `validationLoss` as `validation loss`. */

@@ -9,7 +9,14 @@ import { Generator, generator, withGenerator } from '../tensor/random.js'
 import { scope, synchronous } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Variable } from '../tensor/variable.js'
-import { type Checkpoint, Checkpoints, disposeCheckpoint, isFolder, newestCheckpoint, readCheckpoint } from './checkpoints.js'
+import {
+  type Checkpoint,
+  Checkpoints,
+  disposeCheckpoint,
+  isFolder,
+  newestCheckpoint,
+  readCheckpoint,
+} from './checkpoints.js'
 import { callbackError, called, discard, measureAll, paced, rowsOf, scalar } from './evaluate.js'
 import { callbackNames, type RunControl, type RunEvent } from './events.js'
 import { type EpochRecord, type History, Watch } from './history.js'
@@ -50,7 +57,11 @@ export class Run<M extends Module, B> implements RunControl {
   #beganAt = 0
 
   constructor(model: M, data: Batches<B>, options: Settings<M, B>, tell: Listener) {
-    if (busy.has(model)) throw new BusyError(`fit: this ${model.constructor.name} is being fitted already; await that first`, { op: 'fit', got: model.constructor.name })
+    if (busy.has(model))
+      throw new BusyError(`fit: this ${model.constructor.name} is being fitted already; await that first`, {
+        op: 'fit',
+        got: model.constructor.name,
+      })
     this.#model = model
     this.#data = data
     this.#options = options
@@ -127,7 +138,9 @@ export class Run<M extends Module, B> implements RunControl {
           const value = synchronous(() => called('loss', () => lossOf(this.#model, batch)), 'fit: loss')
           const plain = scalar(value, 'loss')
           const gradients = grad(value, this.#trained, { unused })
-          this.#optimizer.step(clipNorm === undefined ? gradients : gradients.clipByNorm(clipNorm), { notFinite: notFinite === 'skip' ? 'skip' : 'error' })
+          this.#optimizer.step(clipNorm === undefined ? gradients : gradients.clipByNorm(clipNorm), {
+            notFinite: notFinite === 'skip' ? 'skip' : 'error',
+          })
           return plain
         }),
       ),
@@ -159,12 +172,20 @@ export class Run<M extends Module, B> implements RunControl {
   async #finishEpoch(): Promise<void> {
     const { epochs, validation, metrics = {}, loss } = this.#options
     const aside = { around: <T>(fn: () => T) => this.#around(fn), interrupted: () => this.#interrupted() }
-    const measured = validation === undefined ? {} : await measureAll(this.#mode, this.#model, validation, { validationLoss: loss, ...metrics }, aside)
+    const measured =
+      validation === undefined
+        ? {}
+        : await measureAll(this.#mode, this.#model, validation, { validationLoss: loss, ...metrics }, aside)
     // Asked to stop while validating: the epoch is not done, and a resumed run validates again.
     if (measured === undefined) return this.#leave()
     this.#validationState = validation?.state?.() ?? null
     const { skipped } = this.#losses
-    const record: EpochRecord = { epoch: this.#epochs.length + 1, loss: this.#losses.value, ...measured, ...(skipped > 0 ? { skipped } : {}) }
+    const record: EpochRecord = {
+      epoch: this.#epochs.length + 1,
+      loss: this.#losses.value,
+      ...measured,
+      ...(skipped > 0 ? { skipped } : {}),
+    }
     this.#epochs.push(record)
     const best = this.#watch.add(record)
     if (best && this.#options.earlyStopping?.restoreBest === true) this.#keepBest(this.#model.stateDict())
@@ -173,7 +194,14 @@ export class Run<M extends Module, B> implements RunControl {
     if (this.#watch.exhausted) this.#ended ??= 'earlyStopping'
     if (record.epoch >= epochs) this.#ended ??= 'epochs'
     await this.#save()
-    await this.#emit({ type: 'epoch', epoch: record.epoch, metrics: record, best, totalSteps: this.#step, seconds: (performance.now() - this.#began) / 1000 })
+    await this.#emit({
+      type: 'epoch',
+      epoch: record.epoch,
+      metrics: record,
+      best,
+      totalSteps: this.#step,
+      seconds: (performance.now() - this.#began) / 1000,
+    })
     if (this.#interrupted()) await this.#leave()
   }
 
@@ -189,7 +217,8 @@ export class Run<M extends Module, B> implements RunControl {
 
   /** Looks at the losses that have been read. */
   #checkFinite(): void {
-    if (this.#losses.notFiniteAt !== undefined && this.#options.notFinite !== 'skip') throw notFinite(this.#losses.notFiniteAt)
+    if (this.#losses.notFiniteAt !== undefined && this.#options.notFinite !== 'skip')
+      throw notFinite(this.#losses.notFiniteAt)
   }
 
   // ---- The best weights --------------------------------------------------------------------------------------------
@@ -212,10 +241,16 @@ export class Run<M extends Module, B> implements RunControl {
     const newest = (await this.#checkpoints?.list())?.[0]
     if (newest !== undefined && (from === undefined || newest.step > from.state.step)) {
       const until = `${folder} holds checkpoints up to step ${newest.step}`
-      const message = from === undefined ? `${until}; pass resume: 'auto' to go on, or choose another folder` : `${until}, beyond ${from.path}; choose another folder for those to come`
+      const message =
+        from === undefined
+          ? `${until}; pass resume: 'auto' to go on, or choose another folder`
+          : `${until}, beyond ${from.path}; choose another folder for those to come`
       throw new CheckpointError(`fit: ${message}`, { op: 'fit', expected: 'an empty folder', got: newest.name })
     }
-    if (from !== undefined) await this.#resume(from)
+    if (from === undefined) return
+    await this.#resume(from)
+    // A run that was killed may have saved and not yet removed.
+    if (newest !== undefined) await this.#checkpoints?.prune()
   }
 
   async #find(resume: string | undefined): Promise<Checkpoint | undefined> {
@@ -224,7 +259,11 @@ export class Run<M extends Module, B> implements RunControl {
     const found = await newestCheckpoint(resume === 'auto' ? (this.#checkpoints as Checkpoints).folder : resume)
     if (found === undefined) {
       if (resume === 'auto') return undefined
-      throw new CheckpointError(`fit: there is no checkpoint in ${resume}`, { op: 'fit', expected: 'a checkpoint', got: 'none' })
+      throw new CheckpointError(`fit: there is no checkpoint in ${resume}`, {
+        op: 'fit',
+        expected: 'a checkpoint',
+        got: 'none',
+      })
     }
     if (this.#checkpoints?.folder === dirname(found.checkpoint.path)) await this.#checkpoints.setAside(found.damaged)
     return found.checkpoint
@@ -366,5 +405,6 @@ function notFinite(step: number, parameter?: unknown): NotFiniteError {
 }
 
 function restore(data: Batches<unknown> | undefined, state: unknown): void {
-  if (state !== null && state !== undefined) (data?.restore as ((state: unknown) => void) | undefined)?.call(data, state)
+  if (state !== null && state !== undefined)
+    (data?.restore as ((state: unknown) => void) | undefined)?.call(data, state)
 }

@@ -45,11 +45,22 @@ test('a shuffle can put every row anywhere, about equally often', () => {
 test('without shuffle: the rows in order, the last batch smaller, or left out', async () => {
   const loader = new data.Loader({ id: numbers(10) }, { batch: 4 })
   expect(loader.length).toBe(3)
-  expect(await epoch(loader)).toEqual([[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]])
-  expect(await epoch(loader)).toEqual([[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]])
+  expect(await epoch(loader)).toEqual([
+    [0, 1, 2, 3],
+    [4, 5, 6, 7],
+    [8, 9],
+  ])
+  expect(await epoch(loader)).toEqual([
+    [0, 1, 2, 3],
+    [4, 5, 6, 7],
+    [8, 9],
+  ])
   const dropping = new data.Loader({ id: numbers(10) }, { batch: 4, dropLast: true })
   expect(dropping.length).toBe(2)
-  expect(await epoch(dropping)).toEqual([[0, 1, 2, 3], [4, 5, 6, 7]])
+  expect(await epoch(dropping)).toEqual([
+    [0, 1, 2, 3],
+    [4, 5, 6, 7],
+  ])
 })
 
 test('a shuffled epoch has every row once, another order each time, and the same orders for the same seed', async () => {
@@ -71,7 +82,10 @@ test('fields stay aligned, whatever they were given as, and get their dtypes', a
       fraction: numbers(n).map((i) => i + 0.5),
       flags: numbers(n).map((i) => i % 3 === 0),
       big: numbers(n).map(BigInt),
-      nested: numbers(n).map((i) => [[i, 2 * i], [3 * i, 4 * i]]),
+      nested: numbers(n).map((i) => [
+        [i, 2 * i],
+        [3 * i, 4 * i],
+      ]),
       flat: Float64Array.from(numbers(n)),
       shaped: { data: Float32Array.from(numbers(2 * n)), shape: [n, 2] },
       given: tensor(numbers(n)).to('float64'),
@@ -114,7 +128,10 @@ test('negative and large whole numbers keep their value', async () => {
 
 test('sequences are padded to the longest of their batch with the value of their field', async () => {
   const vectors = sequences.map((row) => row.map((x) => [x, -x]))
-  const loader = new data.Loader({ id: numbers(200), words: sequences, vectors }, { batch: 7, shuffle: true, seed: 2, padding: { words: -100, vectors: 0.5 } })
+  const loader = new data.Loader(
+    { id: numbers(200), words: sequences, vectors },
+    { batch: 7, shuffle: true, seed: 2, padding: { words: -100, vectors: 0.5 } },
+  )
   for await (const { id, words, vectors: pairs } of loader) {
     const ids = await list(id)
     const longest = Math.max(...ids.map((i) => sequences[i]!.length))
@@ -122,19 +139,35 @@ test('sequences are padded to the longest of their batch with the value of their
     expect(words.dtype).toBe('int64')
     expect(await list(words)).toEqual(ids.flatMap((i) => numbers(longest).map((t) => sequences[i]![t] ?? -100)))
     expect(pairs.shape).toEqual([ids.length, longest, 2])
-    expect(await list(pairs)).toEqual(ids.flatMap((i) => numbers(longest).flatMap((t) => (t < sequences[i]!.length ? [sequences[i]![t]!, -sequences[i]![t]!] : [0.5, 0.5]))))
+    expect(await list(pairs)).toEqual(
+      ids.flatMap((i) =>
+        numbers(longest).flatMap((t) =>
+          t < sequences[i]!.length ? [sequences[i]![t]!, -sequences[i]![t]!] : [0.5, 0.5],
+        ),
+      ),
+    )
   }
 })
 
 test('empty sequences are all padding', async () => {
   const loader = new data.Loader({ words: [[], [1, 2], []] }, { batch: 3, padding: { words: 9 } })
-  for await (const { words } of loader) expect(await words.toArray()).toEqual([[9, 9], [1, 2], [9, 9]])
+  for await (const { words } of loader)
+    expect(await words.toArray()).toEqual([
+      [9, 9],
+      [1, 2],
+      [9, 9],
+    ])
 })
 
 test('bucketing: batches of near-equal length, every row once, another grouping and order each epoch', async () => {
   const many = numbers(3000).map((i) => numbers(1 + ((i * 7) % 41)))
-  const padded = async (options: data.LoaderOptions<{ id: number[]; words: number[][] }>): Promise<{ steps: number; ids: number[]; widths: number[] }> => {
-    const loader = new data.Loader({ id: numbers(3000), words: many }, { batch: 16, shuffle: true, seed: 5, padding: { words: 0 }, ...options })
+  const padded = async (
+    options: data.LoaderOptions<{ id: number[]; words: number[][] }>,
+  ): Promise<{ steps: number; ids: number[]; widths: number[] }> => {
+    const loader = new data.Loader(
+      { id: numbers(3000), words: many },
+      { batch: 16, shuffle: true, seed: 5, padding: { words: 0 }, ...options },
+    )
     const out = { steps: 0, ids: [] as number[], widths: [] as number[] }
     for await (const { id, words } of loader) {
       out.steps += words.size
@@ -216,7 +249,10 @@ test('the rows are the loader’s own: disposing or updating what they came from
 })
 
 test('batches are values of their own, and what making them needed is freed', async () => {
-  const loader = new data.Loader({ words: sequences, x: numbers(200).map((i) => [i, i]) }, { batch: 10, shuffle: true, padding: { words: 0 } })
+  const loader = new data.Loader(
+    { words: sequences, x: numbers(200).map((i) => [i, i]) },
+    { batch: 10, shuffle: true, padding: { words: 0 } },
+  )
   for await (const _ of loader) break
   const before = memory().tensors
   const kept: Tensor[] = []
@@ -256,8 +292,12 @@ test('an error that nobody awaited is thrown at the next turn of the loader', as
 })
 
 test('what cannot be a dataset is refused with its code', () => {
-  const make = (fields: object, options: object = {}) => () => new data.Loader(fields as data.Fields, options)
-  const code = (code: string, message = /./) => expect.objectContaining({ code, message: expect.stringMatching(message) })
+  const make =
+    (fields: object, options: object = {}) =>
+    () =>
+      new data.Loader(fields as data.Fields, options)
+  const code = (code: string, message = /./) =>
+    expect.objectContaining({ code, message: expect.stringMatching(message) })
   expect(make({})).toThrowError(code('ERR_ARGUMENT'))
   expect(make({ x: [] })).toThrowError(code('ERR_ARGUMENT', /no rows/))
   expect(make({ x: 3 })).toThrowError(code('ERR_ARGUMENT'))
@@ -269,12 +309,15 @@ test('what cannot be a dataset is refused with its code', () => {
   expect(make({ x: [[[1, 2], [3]]] })).toThrowError(code('ERR_SHAPE', /row 0/))
   expect(make({ x: [1, [2]] })).toThrowError(code('ERR_SHAPE', /row 1/))
   expect(make({ x: [1, 'a'] })).toThrowError(code('ERR_DTYPE', /row 1/))
-  expect(make({ x: [1, null] })).toThrowError(expect.objectContaining({ code: expect.stringMatching(/ERR_DTYPE|ERR_SHAPE/) }))
+  expect(make({ x: [1, null] })).toThrowError(
+    expect.objectContaining({ code: expect.stringMatching(/ERR_DTYPE|ERR_SHAPE/) }),
+  )
   expect(make({ x: [true, 1] })).toThrowError(code('ERR_DTYPE'))
   expect(make({ x: [2n ** 60n] })).toThrowError(code('ERR_RANGE'))
   expect(make({ x: [1.5] }, { dtypes: { x: 'int64' } })).toThrowError(code('ERR_RANGE'))
   expect(make({ x: tensor(1) })).toThrowError(code('ERR_SHAPE'))
-  for (const batch of [0, -1, 1.5, Number.NaN, '3', null]) expect(make({ x: [1] }, { batch })).toThrowError(code('ERR_ARGUMENT', /batch/))
+  for (const batch of [0, -1, 1.5, Number.NaN, '3', null])
+    expect(make({ x: [1] }, { batch })).toThrowError(code('ERR_ARGUMENT', /batch/))
   for (const seed of [-1, 0.5, Number.NaN]) expect(make({ x: [1] }, { seed })).toThrowError(code('ERR_ARGUMENT'))
   expect(make({ x: [1] }, { bucketBy: 'x' })).toThrowError(code('ERR_ARGUMENT', /bucketBy/))
   expect(make({ x: [1] }, { bucketBy: 'y' })).toThrowError(code('ERR_ARGUMENT', /no field y/))

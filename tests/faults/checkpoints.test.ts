@@ -73,14 +73,17 @@ test('a damaged newest checkpoint: a warning, the one before is gone on from, an
     expect(epochs.length).toBe(3)
     expect(await newestHash(folder)).toBe(expected)
     await new Promise((resolve) => setImmediate(resolve))
-    expect(warnings).toEqual([expect.stringMatching(/checkpoint-000000026\.safetensors: .*going on from .*checkpoint-000000013/)])
+    expect(warnings).toEqual([
+      expect.stringMatching(/checkpoint-000000026\.safetensors: .*going on from .*checkpoint-000000013/),
+    ])
     expect(await readdir(folder)).toContain(`${name(26)}.damaged`)
   }
 })
 
 test('all checkpoints damaged: an error that lists each with its reason, and nothing is touched', async () => {
   await fit(new Net(), options())
-  for (const file of await checkpointNames(folder)) await flipBit(join(folder, file), (await stat(join(folder, file))).size - 1)
+  for (const file of await checkpointNames(folder))
+    await flipBit(join(folder, file), (await stat(join(folder, file))).size - 1)
   const before = await readdir(folder)
   const model = new Net()
   const weights = await digest(model)
@@ -95,19 +98,34 @@ test('a named checkpoint that is missing, damaged, or no checkpoint is its own e
   await fit(new Net(), options({ epochs: 1 }))
   const path = join(folder, name(13))
   const resume = (from: string) => fit(new Net(), { resume: from })
-  await expect(resume(join(folder, 'none.safetensors'))).rejects.toMatchObject({ code: 'ERR_IO', message: expect.stringMatching(/none\.safetensors.*ENOENT/) })
+  await expect(resume(join(folder, 'none.safetensors'))).rejects.toMatchObject({
+    code: 'ERR_IO',
+    message: expect.stringMatching(/none\.safetensors.*ENOENT/),
+  })
   await copyFile(path, join(folder, 'copy'))
   await flipBit(join(folder, 'copy'), 2000)
-  await expect(resume(join(folder, 'copy'))).rejects.toMatchObject({ code: 'ERR_CHECKPOINT', message: expect.stringContaining('copy') })
+  await expect(resume(join(folder, 'copy'))).rejects.toMatchObject({
+    code: 'ERR_CHECKPOINT',
+    message: expect.stringContaining('copy'),
+  })
   await saveSafetensors(join(folder, 'weights'), new Net().stateDict())
-  await expect(resume(join(folder, 'weights'))).rejects.toMatchObject({ code: 'ERR_CHECKPOINT', message: expect.stringContaining('not a checkpoint of a run') })
+  await expect(resume(join(folder, 'weights'))).rejects.toMatchObject({
+    code: 'ERR_CHECKPOINT',
+    message: expect.stringContaining('not a checkpoint of a run'),
+  })
   await saveSafetensors(join(folder, 'later'), {}, { run: '{"version":2}' })
-  await expect(resume(join(folder, 'later'))).rejects.toMatchObject({ code: 'ERR_CHECKPOINT', message: expect.stringContaining('version 2') })
+  await expect(resume(join(folder, 'later'))).rejects.toMatchObject({
+    code: 'ERR_CHECKPOINT',
+    message: expect.stringContaining('version 2'),
+  })
 })
 
 test('two runs of one process cannot share a folder; the lock is free again after each', async () => {
   const first = fit(new Net(), options())
-  await expect(fit(new Net(), options({ resume: 'auto' }))).rejects.toMatchObject({ code: 'ERR_BUSY', message: expect.stringContaining(folder) })
+  await expect(fit(new Net(), options({ resume: 'auto' }))).rejects.toMatchObject({
+    code: 'ERR_BUSY',
+    message: expect.stringContaining(folder),
+  })
   await first
   expect(await readdir(folder)).not.toContain('lock')
   await fit(new Net(), options({ resume: 'auto' }))
@@ -120,7 +138,11 @@ test('a folder that another process uses is refused with its number; a lock of a
   const start = (await readFile('/proc/self/stat', 'utf8').catch(() => ') ')).split(') ').at(-1)?.split(' ')[19] ?? ''
   const host = (await import('node:os')).hostname()
   const owner = (pid: number, started: string, on = host) => writeFile(lock, JSON.stringify({ pid, started, host: on }))
-  const refused = () => expect(fit(new Net(), options({ epochs: 1, resume: 'auto' }))).rejects.toMatchObject({ code: 'ERR_BUSY', message: expect.stringContaining('lock') })
+  const refused = () =>
+    expect(fit(new Net(), options({ epochs: 1, resume: 'auto' }))).rejects.toMatchObject({
+      code: 'ERR_BUSY',
+      message: expect.stringContaining('lock'),
+    })
   await owner(process.pid, start)
   await refused()
   await owner(1, 'whatever', 'another host')
@@ -143,14 +165,23 @@ test('of two processes in one folder one trains and the other is told', async ()
 
 test('a folder that is removed during the run is an error, not a run without checkpoints', async () => {
   const model = new Net()
-  const removing = fit(model, options({ callbacks: { onEpochEnd: ({ epoch }) => (epoch === 1 ? rm(folder, { recursive: true }) : undefined) } }))
-  await expect(removing).rejects.toMatchObject({ code: 'ERR_IO', message: expect.stringMatching(/checkpoint-000000026.*ENOENT/) })
+  const removing = fit(
+    model,
+    options({ callbacks: { onEpochEnd: ({ epoch }) => (epoch === 1 ? rm(folder, { recursive: true }) : undefined) } }),
+  )
+  await expect(removing).rejects.toMatchObject({
+    code: 'ERR_IO',
+    message: expect.stringMatching(/checkpoint-000000026.*ENOENT/),
+  })
   await fit(model)
 })
 
 test('a path that is a file is an error', async () => {
   await writeFile(join(folder, 'file'), '')
-  await expect(fit(new Net(), options({ checkpoints: join(folder, 'file') }))).rejects.toMatchObject({ code: 'ERR_IO', message: expect.stringMatching(/file: E(EXIST|NOTDIR)/) })
+  await expect(fit(new Net(), options({ checkpoints: join(folder, 'file') }))).rejects.toMatchObject({
+    code: 'ERR_IO',
+    message: expect.stringMatching(/file: E(EXIST|NOTDIR)/),
+  })
 })
 
 // ---- A disk of our own ---------------------------------------------------------------------------------------------
@@ -182,21 +213,34 @@ function mountDisk(size: string): void {
   onTestFinished(() => void execFileSync('umount', ['-l', folder]))
 }
 
-test.skipIf(!canMount)('a disk that runs full: the error names path and code, the last checkpoint stays, and the run goes on later', async () => {
-  manualSeed(1)
-  const whole = `${folder} whole`
-  await fit(new Large(), options({ checkpoints: whole }))
-  mountDisk('6m')
-  manualSeed(1)
-  const model = new Large()
-  const filling = options({ keep: 1, callbacks: { onEpochEnd: ({ epoch }) => (epoch === 2 ? writeFile(join(folder, 'other'), Buffer.alloc(3_800_000)) : undefined) } })
-  await expect(fit(model, filling)).rejects.toMatchObject({ name: 'FileError', code: 'ERR_IO', message: expect.stringMatching(/checkpoint-000000039\.safetensors.*ENOSPC/) })
-  expect(await readdir(folder)).toEqual([name(26), 'other'])
-  await fit(model, { checkpoints: `${folder} elsewhere` })
-  await rm(join(folder, 'other'))
-  expect((await fit(new Large(), options({ keep: 1, resume: 'auto' }))).epochs.length).toBe(3)
-  expect(await newestHash(folder)).toBe(await newestHash(whole))
-})
+test.skipIf(!canMount)(
+  'a disk that runs full: the error names path and code, the last checkpoint stays, and the run goes on later',
+  async () => {
+    manualSeed(1)
+    const whole = `${folder} whole`
+    await fit(new Large(), options({ checkpoints: whole }))
+    mountDisk('6m')
+    manualSeed(1)
+    const model = new Large()
+    const filling = options({
+      keep: 1,
+      callbacks: {
+        onEpochEnd: ({ epoch }) =>
+          epoch === 2 ? writeFile(join(folder, 'other'), Buffer.alloc(3_800_000)) : undefined,
+      },
+    })
+    await expect(fit(model, filling)).rejects.toMatchObject({
+      name: 'FileError',
+      code: 'ERR_IO',
+      message: expect.stringMatching(/checkpoint-000000039\.safetensors.*ENOSPC/),
+    })
+    expect(await readdir(folder)).toEqual([name(26), 'other'])
+    await fit(model, { checkpoints: `${folder} elsewhere` })
+    await rm(join(folder, 'other'))
+    expect((await fit(new Large(), options({ keep: 1, resume: 'auto' }))).epochs.length).toBe(3)
+    expect(await newestHash(folder)).toBe(await newestHash(whole))
+  },
+)
 
 test.skipIf(!canMount)('a disk that cannot be written, from the start or during the run', async () => {
   mountDisk('6m')
@@ -204,11 +248,17 @@ test.skipIf(!canMount)('a disk that cannot be written, from the start or during 
   remount('ro')
   const model = new Net()
   const weights = await digest(model)
-  await expect(fit(model, options())).rejects.toMatchObject({ code: 'ERR_IO', message: expect.stringMatching(/ü.*EROFS/) })
+  await expect(fit(model, options())).rejects.toMatchObject({
+    code: 'ERR_IO',
+    message: expect.stringMatching(/ü.*EROFS/),
+  })
   expect(await digest(model)).toBe(weights)
   remount('rw')
   const turning = options({ callbacks: { onEpochEnd: ({ epoch }) => void (epoch === 1 && remount('ro')) } })
-  await expect(fit(model, turning)).rejects.toMatchObject({ code: 'ERR_IO', message: expect.stringMatching(/checkpoint-000000026\.safetensors.*EROFS/) })
+  await expect(fit(model, turning)).rejects.toMatchObject({
+    code: 'ERR_IO',
+    message: expect.stringMatching(/checkpoint-000000026\.safetensors.*EROFS/),
+  })
   expect(await checkpointNames(folder)).toEqual([name(13)])
   remount('rw')
   expect((await fit(new Net(), options({ resume: 'auto' }))).epochs.length).toBe(3)
@@ -217,5 +267,8 @@ test.skipIf(!canMount)('a disk that cannot be written, from the start or during 
 test.skipIf(process.getuid?.() === 0)('a folder without permission', async () => {
   execFileSync('chmod', ['500', folder])
   onTestFinished(() => void execFileSync('chmod', ['700', folder]))
-  await expect(fit(new Net(), options())).rejects.toMatchObject({ code: 'ERR_IO', message: expect.stringContaining('EACCES') })
+  await expect(fit(new Net(), options())).rejects.toMatchObject({
+    code: 'ERR_IO',
+    message: expect.stringContaining('EACCES'),
+  })
 })

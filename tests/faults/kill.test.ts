@@ -21,7 +21,10 @@ async function newFolder(name: string): Promise<string> {
 }
 
 /** Kills a run several times and then lets it end. */
-async function killedRun(folder: string, kills: Kill[]): Promise<{ killed: number; inSave: number; stdout: string; stderr: string }> {
+async function killedRun(
+  folder: string,
+  kills: Kill[],
+): Promise<{ killed: number; inSave: number; stdout: string; stderr: string }> {
   let [killed, inSave] = [0, 0]
   for (const kill of kills) {
     const { signal } = await runTraining(folder, kill)
@@ -33,16 +36,20 @@ async function killedRun(folder: string, kills: Kill[]): Promise<{ killed: numbe
   return { killed, inSave, stdout, stderr }
 }
 
-test(`killed at ${KILLS} random moments, some within a save, a run ends with the same bits`, { timeout: 120_000 }, async () => {
+test(`killed at ${KILLS} random moments, some within a save, a run ends with the same bits`, {
+  timeout: 120_000,
+}, async () => {
   const reference = await newFolder('reference')
   const { code, stdout, stderr, ms } = await runTraining(reference)
   expect([code, stderr]).toEqual([0, ''])
   const hash = await newestHash(reference)
 
   const total = { killed: 0, inSave: 0 }
-  for (let run = 0; total.killed < KILLS && run < KILLS; run++) {
-    const folder = await newFolder(`run ${run}`)
-    const kills = Array.from({ length: KILLS_PER_RUN }, (_, i): Kill => (i % 2 === 0 ? { after: Math.random() * ms * 0.8 } : { inSave: 1 + Math.floor(Math.random() * 3) }))
+  const oneRun = async (name: string): Promise<void> => {
+    const folder = await newFolder(name)
+    const kills = Array.from({ length: KILLS_PER_RUN }, (_, i): Kill => {
+      return i % 2 === 0 ? { after: Math.random() * ms * 0.8 } : { inSave: 1 + Math.floor(Math.random() * 3) }
+    })
     const ended = await killedRun(folder, kills)
     total.killed += ended.killed
     total.inSave += ended.inSave
@@ -50,6 +57,10 @@ test(`killed at ${KILLS} random moments, some within a save, a run ends with the
     expect(ended.stdout).toBe(stdout)
     expect(await unfinished(folder)).toEqual([])
     expect(await checkpointNames(folder)).toEqual(await checkpointNames(reference))
+  }
+  // In pairs: two cores.
+  for (let run = 0; total.killed < KILLS && run < KILLS; run += 2) {
+    await Promise.all([oneRun(`run ${run}`), oneRun(`run ${run + 1}`)])
   }
   expect(total.killed).toBeGreaterThanOrEqual(KILLS)
   expect(total.inSave).toBeGreaterThan(0)

@@ -21,7 +21,8 @@ afterEach(async () => {
   expect(epochs[0]!.loss).toBeGreaterThan(0)
 })
 
-const rejects = (options: Options, code: string, message = /./) => expect(fit(model, options)).rejects.toMatchObject({ code, message: expect.stringMatching(message) })
+const rejects = (options: Options, code: string, message = /./) =>
+  expect(fit(model, options)).rejects.toMatchObject({ code, message: expect.stringMatching(message) })
 
 test('a second fit of a model that is being fitted is refused, from outside and from a callback', async () => {
   const first = fit(model, { epochs: 2 })
@@ -29,7 +30,10 @@ test('a second fit of a model that is being fitted is refused, from outside and 
   expect(() => train.start(model, loader(), quiet)).toThrowError(expect.objectContaining({ code: 'ERR_BUSY' }))
   await first
   const reentrant = { onEpochEnd: () => fit(model).then(() => {}) }
-  await expect(fit(model, { callbacks: reentrant })).rejects.toMatchObject({ code: 'ERR_CALLBACK', cause: { code: 'ERR_BUSY' } })
+  await expect(fit(model, { callbacks: reentrant })).rejects.toMatchObject({
+    code: 'ERR_CALLBACK',
+    cause: { code: 'ERR_BUSY' },
+  })
 })
 
 test('two models can be fitted at once, and each is what it would be alone', async () => {
@@ -46,9 +50,19 @@ test('a callback that throws or rejects ends the run with what it threw as the c
   const throwing = () => {
     throw cause
   }
-  const failing: train.Callbacks[] = [{ onEpochEnd: throwing }, { onEpochEnd: () => Promise.reject(cause) }, { onEnd: throwing }, { onStep: throwing }]
+  const failing: train.Callbacks[] = [
+    { onEpochEnd: throwing },
+    { onEpochEnd: () => Promise.reject(cause) },
+    { onEnd: throwing },
+    { onStep: throwing },
+  ]
   for (const callbacks of failing) {
-    await expect(fit(model, { callbacks, epochs: callbacks.onStep ? 100_000 : 2 })).rejects.toMatchObject({ name: 'CallbackError', code: 'ERR_CALLBACK', message: expect.stringMatching(/on\w+ threw: mine/), cause })
+    await expect(fit(model, { callbacks, epochs: callbacks.onStep ? 100_000 : 2 })).rejects.toMatchObject({
+      name: 'CallbackError',
+      code: 'ERR_CALLBACK',
+      message: expect.stringMatching(/on\w+ threw: mine/),
+      cause,
+    })
   }
   await rejects({ loss: throwing }, 'ERR_CALLBACK', /loss threw: mine/)
   await rejects({ validation: loader(), metrics: { bad: throwing } }, 'ERR_CALLBACK', /bad threw: mine/)
@@ -68,7 +82,11 @@ test('a loss that is not a scalar, not a tensor, not synchronous, or without a g
   await rejects({ loss: (net, { x }) => net.forward(x) }, 'ERR_ARGUMENT', /scalar/)
   await rejects({ loss: (() => 3) as never }, 'ERR_ARGUMENT', /scalar tensor, got number/)
   await rejects({ loss: (() => undefined) as never }, 'ERR_ARGUMENT')
-  await rejects({ loss: (async (net: Net, batch: Points) => loss(net, batch)) as never }, 'ERR_ARGUMENT', /synchronous|Promise/)
+  await rejects(
+    { loss: (async (net: Net, batch: Points) => loss(net, batch)) as never },
+    'ERR_ARGUMENT',
+    /synchronous|Promise/,
+  )
   await rejects({ loss: (net, batch) => noGrad(() => loss(net, batch)) }, 'ERR_ARGUMENT', /grad/)
 })
 
@@ -78,7 +96,10 @@ test('an error that depends on data ends the run with its own code, and later st
     return picked.square().mean()
   }
   await rejects({ loss: far, epochs: 2 }, 'ERR_RANGE', /indexSelect/)
-  await rejects({ validation: loader(), loss: (net, batch) => (net.training ? loss(net, batch) : far(net, { ...batch, step: 5 })) }, 'ERR_RANGE')
+  await rejects(
+    { validation: loader(), loss: (net, batch) => (net.training ? loss(net, batch) : far(net, { ...batch, step: 5 })) },
+    'ERR_RANGE',
+  )
   expect(takePending()).toEqual([])
 })
 
@@ -96,7 +117,11 @@ test('a data source that throws ends the run with what it threw', async () => {
 test('an abort before, during training or validation, and by time-out', async () => {
   const stopped = new AbortController()
   stopped.abort('enough')
-  await expect(fit(model, { signal: stopped.signal })).rejects.toMatchObject({ name: 'AbortedError', code: 'ERR_ABORTED', cause: 'enough' })
+  await expect(fit(model, { signal: stopped.signal })).rejects.toMatchObject({
+    name: 'AbortedError',
+    code: 'ERR_ABORTED',
+    cause: 'enough',
+  })
   for (const training of [true, false]) {
     const stop = new AbortController()
     let calls = 0
@@ -104,10 +129,15 @@ test('an abort before, during training or validation, and by time-out', async ()
       if (net.training === training && ++calls === 4) stop.abort()
       return loss(net, batch)
     }
-    await expect(fit(model, { loss: aborting, validation: loader(), epochs: 9, signal: stop.signal })).rejects.toMatchObject({ code: 'ERR_ABORTED' })
+    await expect(
+      fit(model, { loss: aborting, validation: loader(), epochs: 9, signal: stop.signal }),
+    ).rejects.toMatchObject({ code: 'ERR_ABORTED' })
     expect(calls).toBeLessThan(7)
   }
-  await expect(fit(model, { epochs: 100_000, signal: AbortSignal.timeout(50) })).rejects.toMatchObject({ code: 'ERR_ABORTED', cause: { name: 'TimeoutError' } })
+  await expect(fit(model, { epochs: 100_000, signal: AbortSignal.timeout(50) })).rejects.toMatchObject({
+    code: 'ERR_ABORTED',
+    cause: { name: 'TimeoutError' },
+  })
 })
 
 test('an abort that comes when all is done changes nothing', async () => {
@@ -123,7 +153,8 @@ const steady = (net: Net, batch: Points) => nn.functional.crossEntropy(net.eval(
 
 async function batchesWith(bad: number): Promise<(Points & { step: number })[]> {
   const batches: (Points & { step: number })[] = []
-  for await (const batch of loader({ shuffle: false })) batches.push(batch.step === bad ? { ...batch, x: batch.x.mul(Number.NaN) } : batch)
+  for await (const batch of loader({ shuffle: false }))
+    batches.push(batch.step === bad ? { ...batch, x: batch.x.mul(Number.NaN) } : batch)
   return batches
 }
 
@@ -134,7 +165,11 @@ const finite = async (net: Net): Promise<boolean> => {
 
 test('NaN in the data, policy error: the step and a parameter are named, and the weights are finite', async () => {
   const failing = train.fit(model, await batchesWith(7), { ...quiet, loss: steady })
-  await expect(failing).rejects.toMatchObject({ name: 'NotFiniteError', code: 'ERR_NOT_FINITE', message: expect.stringMatching(/step 7 .*(first|second)/) })
+  await expect(failing).rejects.toMatchObject({
+    name: 'NotFiniteError',
+    code: 'ERR_NOT_FINITE',
+    message: expect.stringMatching(/step 7 .*(first|second)/),
+  })
   expect(await finite(model)).toBe(true)
 })
 
@@ -143,20 +178,32 @@ test('policy skip: as if the batch had not been there', async () => {
   clean.loadStateDict(model.stateDict())
   const batches = await batchesWith(7)
   const skipping = await train.fit(model, batches, { ...quiet, loss: steady, epochs: 2, notFinite: 'skip' })
-  const without = await train.fit(clean, batches.filter(({ step }) => step !== 7), { ...quiet, loss: steady, epochs: 2 })
+  const without = await train.fit(
+    clean,
+    batches.filter(({ step }) => step !== 7),
+    { ...quiet, loss: steady, epochs: 2 },
+  )
   expect(skipping.epochs).toEqual(without.epochs.map((record) => ({ ...record, skipped: 1 })))
   expect(await digest(model)).toBe(await digest(clean))
 })
 
 test('policy stop: the run ends with the epochs done', async () => {
-  const { epochs, ended } = await train.fit(model, await batchesWith(7), { ...quiet, loss: steady, epochs: 5, notFinite: 'stop' })
+  const { epochs, ended } = await train.fit(model, await batchesWith(7), {
+    ...quiet,
+    loss: steady,
+    epochs: 5,
+    notFinite: 'stop',
+  })
   expect([epochs.length, ended]).toEqual([0, 'notFinite'])
   expect(await finite(model)).toBe(true)
 })
 
 test('a gradient that is not finite behind a finite loss is noticed too', async () => {
   const sharp = (net: Net, batch: Points) => steady(net, batch).add(net.first.mul(0).abs().sqrt().sum())
-  await expect(fit(model, { loss: sharp })).rejects.toMatchObject({ code: 'ERR_NOT_FINITE', message: expect.stringContaining('first') })
+  await expect(fit(model, { loss: sharp })).rejects.toMatchObject({
+    code: 'ERR_NOT_FINITE',
+    message: expect.stringContaining('first'),
+  })
   const before = await digest(model)
   expect((await fit(model, { loss: sharp, notFinite: 'stop' })).ended).toBe('notFinite')
   await fit(model, { loss: sharp, notFinite: 'skip' })
@@ -165,7 +212,9 @@ test('a gradient that is not finite behind a finite loss is noticed too', async 
 
 test('the best epoch is never one that is not finite', () => {
   const watch = new Watch({ patience: 2 })
-  const told = [Number.NaN, 3, Number.NEGATIVE_INFINITY, 2].map((validationLoss, i) => watch.add({ epoch: i + 1, loss: 1, validationLoss }))
+  const told = [Number.NaN, 3, Number.NEGATIVE_INFINITY, 2].map((validationLoss, i) =>
+    watch.add({ epoch: i + 1, loss: 1, validationLoss }),
+  )
   expect(told).toEqual([false, true, false, true])
   expect(watch.best?.epoch).toBe(4)
 })
@@ -195,9 +244,16 @@ test('options that make no sense are refused before anything happens', async () 
     { earlyStopping: { patience: 1, minDelta: -1 } },
     { seed: -1 },
   ]
-  for (const options of wrong) await expect([options, await fit(model, options as Options).catch((error) => error.code)]).toEqual([options, 'ERR_ARGUMENT'])
-  for (const bad of [undefined, null, 3, {}]) await expect(train.fit(model, bad as never, quiet)).rejects.toMatchObject({ code: 'ERR_ARGUMENT' })
-  expect(() => train.start(model, loader(), { ...quiet, epochs: -1 })).toThrowError(expect.objectContaining({ code: 'ERR_ARGUMENT' }))
+  for (const options of wrong)
+    await expect([options, await fit(model, options as Options).catch((error) => error.code)]).toEqual([
+      options,
+      'ERR_ARGUMENT',
+    ])
+  for (const bad of [undefined, null, 3, {}])
+    await expect(train.fit(model, bad as never, quiet)).rejects.toMatchObject({ code: 'ERR_ARGUMENT' })
+  expect(() => train.start(model, loader(), { ...quiet, epochs: -1 })).toThrowError(
+    expect.objectContaining({ code: 'ERR_ARGUMENT' }),
+  )
   expect(await digest(model)).toBe(before)
 })
 
@@ -213,7 +269,9 @@ test('a model without parameters is an error', async () => {
       return x
     }
   }
-  await expect(train.fit(new Empty(), loader(), { ...quiet, loss: (_, { x }) => x.sum() } as never)).rejects.toMatchObject({ code: 'ERR_ARGUMENT' })
+  await expect(
+    train.fit(new Empty(), loader(), { ...quiet, loss: (_: Empty, { x }: Points) => x.sum() } as never),
+  ).rejects.toMatchObject({ code: 'ERR_ARGUMENT' })
 })
 
 // ---- start ---------------------------------------------------------------------------------------------------------
@@ -276,5 +334,8 @@ test('a model whose forward uses data of one device only says so', async () => {
       return super.forward(x).add(this.offset)
     }
   }
-  await expect(fit(new Lost(), {}, rowsOfTwo as never)).rejects.toMatchObject({ code: 'ERR_SHAPE', message: expect.stringContaining('add') })
+  await expect(fit(new Lost(), {}, rowsOfTwo as never)).rejects.toMatchObject({
+    code: 'ERR_SHAPE',
+    message: expect.stringContaining('add'),
+  })
 })

@@ -79,7 +79,9 @@ export function runTraining(folder: string, kill: Kill = {}): Promise<TrainingEn
 /** The SHA-256 of the newest checkpoint: weights, optimizer, generator, data position and history are all in it. */
 export async function newestHash(folder: string): Promise<string> {
   const newest = (await checkpointNames(folder)).at(-1) as string
-  return `${newest} ${createHash('sha256').update(await readFile(join(folder, newest))).digest('hex')}`
+  return `${newest} ${createHash('sha256')
+    .update(await readFile(join(folder, newest)))
+    .digest('hex')}`
 }
 
 export async function checkpointNames(folder: string): Promise<string[]> {

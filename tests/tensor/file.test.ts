@@ -2,7 +2,17 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { arange, loadCheckpointFile, loadSafetensors, normal, saveSafetensors, type Tensor, tensor, Variable, zeros } from 'quarterturn'
+import {
+  arange,
+  loadCheckpointFile,
+  loadSafetensors,
+  normal,
+  saveSafetensors,
+  type Tensor,
+  tensor,
+  Variable,
+  zeros,
+} from 'quarterturn'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
 let folder: string
@@ -88,7 +98,8 @@ test('any truncation, any changed byte and any appended byte is noticed', async 
     )
     expect([what, outcome]).toEqual([what, 'ERR_CHECKPOINT'])
   }
-  for (let length = 0; length < whole.length; length += 13) await refused(whole.subarray(0, length), `first ${length} bytes`)
+  for (let length = 0; length < whole.length; length += 13)
+    await refused(whole.subarray(0, length), `first ${length} bytes`)
   for (let at = 0; at < whole.length; at++) {
     const changed = Buffer.from(whole)
     changed[at]! ^= 1 << (at % 8)
@@ -105,7 +116,8 @@ test('hostile headers are refused without harm', async () => {
     size.writeBigUInt64LE(length)
     return Buffer.concat([size, Buffer.from(header), data])
   }
-  const entry = (shape: string, from: number, to: number, dtype = 'F32'): string => `{"dtype":"${dtype}","shape":${shape},"data_offsets":[${from},${to}]}`
+  const entry = (shape: string, from: number, to: number, dtype = 'F32'): string =>
+    `{"dtype":"${dtype}","shape":${shape},"data_offsets":[${from},${to}]}`
   const cases: Record<string, Buffer> = {
     'length beyond the limit': file('{}', 200_000_000n),
     'largest length': file('{}', 2n ** 64n - 1n),
@@ -124,20 +136,31 @@ test('hostile headers are refused without harm', async () => {
   }
   for (const [what, content] of Object.entries(cases)) {
     await writeFile(path, content)
-    await expect(loadSafetensors(path), what).rejects.toMatchObject({ code: 'ERR_CHECKPOINT', message: expect.stringContaining('hostile.safetensors') })
+    await expect(loadSafetensors(path), what).rejects.toMatchObject({
+      code: 'ERR_CHECKPOINT',
+      message: expect.stringContaining('hostile.safetensors'),
+    })
   }
   expect(await tensor([1, 2]).sum().item()).toBe(3)
 })
 
 test('a file or folder that is not there is ERR_IO with path and code, and nothing is left behind', async () => {
-  await expect(loadSafetensors(join(folder, 'none.safetensors'))).rejects.toMatchObject({ code: 'ERR_IO', message: expect.stringMatching(/none\.safetensors.*ENOENT/) })
-  await expect(loadSafetensors(folder)).rejects.toMatchObject({ code: 'ERR_IO', message: expect.stringContaining('EISDIR') })
+  await expect(loadSafetensors(join(folder, 'none.safetensors'))).rejects.toMatchObject({
+    code: 'ERR_IO',
+    message: expect.stringMatching(/none\.safetensors.*ENOENT/),
+  })
+  await expect(loadSafetensors(folder)).rejects.toMatchObject({
+    code: 'ERR_IO',
+    message: expect.stringContaining('EISDIR'),
+  })
   await expect(saveSafetensors(join(folder, 'no', 'such', 'x.safetensors'), { x: zeros([1]) })).rejects.toMatchObject({
     code: 'ERR_IO',
     message: expect.stringMatching(/x\.safetensors.*ENOENT/),
   })
   await expect(saveSafetensors(folder, { x: zeros([1]) })).rejects.toMatchObject({ code: 'ERR_IO' })
-  expect((await readdir(join(folder, '..'))).filter((name) => name.endsWith('.tmp') && name.includes('quarterturn-'))).toEqual([])
+  expect(
+    (await readdir(join(folder, '..'))).filter((name) => name.endsWith('.tmp') && name.includes('quarterturn-')),
+  ).toEqual([])
 })
 
 test('what cannot be saved is refused at the call', async () => {

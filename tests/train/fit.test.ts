@@ -1,5 +1,21 @@
 // fit: it equals the loop that a user would write, learns, validates, stops early, and tells how it goes.
-import { data, dropout, Generator, grad, manualSeed, memory, nn, noGrad, normal, optim, type Tensor, tensor, train, Variable, withGenerator } from 'quarterturn'
+import {
+  data,
+  dropout,
+  Generator,
+  grad,
+  manualSeed,
+  memory,
+  nn,
+  noGrad,
+  normal,
+  optim,
+  type Tensor,
+  tensor,
+  train,
+  Variable,
+  withGenerator,
+} from 'quarterturn'
 import { beforeEach, expect, test } from 'vitest'
 import { Progress } from '../../src/train/progress.js'
 import { adamW, digest, fit, loader, loss, Net, type Points, quiet, rows } from './spiral.js'
@@ -141,7 +157,9 @@ test('early stopping ends after `patience` epochs without improvement and restor
     },
   })
   // 0.95 is the lowest, but no improvement on 1 by 0.1.
-  expect(history.epochs.map(({ validationLoss }) => validationLoss).map((x) => Number(x?.toFixed(4)))).toEqual([3, 2, 1, 1.5, 0.95, 1.2])
+  expect(history.epochs.map(({ validationLoss }) => validationLoss).map((x) => Number(x?.toFixed(4)))).toEqual([
+    3, 2, 1, 1.5, 0.95, 1.2,
+  ])
   expect(history.ended).toBe('earlyStopping')
   expect(history.best?.epoch).toBe(5)
   expect(await digest(model)).toBe(weights[4])
@@ -157,7 +175,12 @@ test('clipNorm bounds the step', async () => {
         return this.v.mul(1000).sum()
       }
     }
-    await train.fit(new Plain(), [0], { loss: (model) => model.forward(), optimizer: optim.sgd({ lr: 1 }), clipNorm, progress: false })
+    await train.fit(new Plain(), [0], {
+      loss: (model) => model.forward(),
+      optimizer: optim.sgd({ lr: 1 }),
+      clipNorm,
+      progress: false,
+    })
     return (await v.square().sum().item()) ** 0.5
   }
   expect(await moved(undefined)).toBeGreaterThan(1000)
@@ -188,7 +211,10 @@ test('a model may bring its own loss and optimizer', async () => {
   }
   const { epochs } = await train.fit(new Own(), loader(), { epochs: 2, progress: false })
   expect(epochs[1]!.loss).toBeLessThan(epochs[0]!.loss)
-  await expect(train.fit(new Net(), loader())).rejects.toMatchObject({ code: 'ERR_ARGUMENT', message: expect.stringContaining('loss') })
+  await expect(train.fit(new Net(), loader())).rejects.toMatchObject({
+    code: 'ERR_ARGUMENT',
+    message: expect.stringContaining('loss'),
+  })
 })
 
 test('data may be an array of batches, or any async iterable', async () => {
@@ -198,7 +224,15 @@ test('data may be an array of batches, or any async iterable', async () => {
   for (const model of [b, c]) model.loadStateDict(a.stateDict())
   await fit(a, { epochs: 2 }, loader({ shuffle: false }))
   await train.fit(b, batches, { ...quiet, epochs: 2 })
-  await train.fit(c, { [Symbol.asyncIterator]: async function* () { yield* batches } }, { ...quiet, epochs: 2 })
+  await train.fit(
+    c,
+    {
+      [Symbol.asyncIterator]: async function* () {
+        yield* batches
+      },
+    },
+    { ...quiet, epochs: 2 },
+  )
   expect(await digest(b)).toBe(await digest(a))
   expect(await digest(c)).toBe(await digest(a))
   expect(batches[0]!.x.isDisposed).toBe(false)
@@ -230,7 +264,10 @@ test('the event loop keeps turning during fit', async () => {
 
 test('evaluate gives means over rows in eval mode', async () => {
   const model = new Net()
-  const { a, b } = await train.evaluate(model, loader({ batch: 150 }), { a: (_, { x }) => x.to('float64').mean(), b: (net) => tensor(net.training ? 1 : 0) })
+  const { a, b } = await train.evaluate(model, loader({ batch: 150 }), {
+    a: (_, { x }) => x.to('float64').mean(),
+    b: (net) => tensor(net.training ? 1 : 0),
+  })
   let sum = 0
   for await (const { x } of loader()) sum += await x.to('float64').sum().item()
   expect(a).toBeCloseTo(sum / rows / 2, 10)
@@ -285,7 +322,10 @@ test('nobody needs to take the events, and one who takes some and forgets the re
 })
 
 test('a callback can stop the run', async () => {
-  const { epochs, ended } = await fit(new Net(), { epochs: 50, callbacks: [{}, { onEpochEnd: ({ epoch }, run) => (epoch === 3 ? run.stop() : undefined) }] })
+  const { epochs, ended } = await fit(new Net(), {
+    epochs: 50,
+    callbacks: [{}, { onEpochEnd: ({ epoch }, run) => (epoch === 3 ? run.stop() : undefined) }],
+  })
   expect(epochs.length).toBe(3)
   expect(ended).toBe('stopped')
 })
@@ -293,7 +333,16 @@ test('a callback can stop the run', async () => {
 test('progress: one line that is rewritten on a terminal, one line per epoch elsewhere', () => {
   const record = { epoch: 2, loss: 0.41234, validationLoss: 0.00012345 }
   const epoch: train.EpochEvent = { type: 'epoch', epoch: 2, metrics: record, best: true, totalSteps: 80, seconds: 75 }
-  const step: train.StepEvent = { type: 'step', epoch: 2, step: 10, steps: 40, totalSteps: 50, loss: 0.5, epochLoss: 0.55, rate: 7.5 }
+  const step: train.StepEvent = {
+    type: 'step',
+    epoch: 2,
+    step: 10,
+    steps: 40,
+    totalSteps: 50,
+    loss: 0.5,
+    epochLoss: 0.55,
+    rate: 7.5,
+  }
   const written = (isTTY: boolean): string => {
     let text = ''
     const progress = new Progress(9, { isTTY, columns: 200, write: (piece) => (text += piece) })
@@ -316,7 +365,10 @@ test('a loader on rows of different lengths trains a recurrent model', async () 
       return this.head.forward(this.rnn.forward(this.embed.forward(x)).output)
     }
   }
-  const batches = new data.Loader({ x: words, y: words }, { batch: 8, shuffle: true, bucketBy: 'x', padding: { x: 5, y: -100 }, seed: 1 })
+  const batches = new data.Loader(
+    { x: words, y: words },
+    { batch: 8, shuffle: true, bucketBy: 'x', padding: { x: 5, y: -100 }, seed: 1 },
+  )
   const { epochs } = await train.fit(new Counter(), batches, {
     loss: (model, { x, y }) => nn.functional.crossEntropy(model.forward(x), y),
     optimizer: optim.adamW({ lr: 0.02 }),

@@ -20,12 +20,21 @@ beforeEach(() => {
 const folder = (): string => join(root, `run ${++count}`)
 const names = async (path: string): Promise<string[]> => (await readdir(path)).sort()
 const name = (step: number): string => `checkpoint-${String(step).padStart(9, '0')}.safetensors`
-const hashOf = async (path: string): Promise<string> => createHash('sha256').update(await readFile(path)).digest('hex')
+const hashOf = async (path: string): Promise<string> =>
+  createHash('sha256')
+    .update(await readFile(path))
+    .digest('hex')
 
 type Options = Partial<train.FitOptions<Net, Points & { step: number }>>
 
 /** What every run here has: 13 steps per epoch, validation that is shuffled too, the best weights kept. */
-const common = (path: string): Options => ({ epochs: 3, checkpoints: path, keep: 100, validation: loader({ seed: 9 }), earlyStopping: { patience: 100, restoreBest: true } })
+const common = (path: string): Options => ({
+  epochs: 3,
+  checkpoints: path,
+  keep: 100,
+  validation: loader({ seed: 9 }),
+  earlyStopping: { patience: 100, restoreBest: true },
+})
 
 /** Runs until step `at`, then stops as an abort does. */
 async function interrupted(options: Options, at: number): Promise<void> {
@@ -36,13 +45,20 @@ async function interrupted(options: Options, at: number): Promise<void> {
     if (model.training && ++step === at) stop.abort(new Error('enough'))
     return loss(model, batch)
   }
-  await expect(fit(new Net(), { ...options, loss: counted, signal: stop.signal })).rejects.toMatchObject({ code: 'ERR_ABORTED' })
+  await expect(fit(new Net(), { ...options, loss: counted, signal: stop.signal })).rejects.toMatchObject({
+    code: 'ERR_ABORTED',
+  })
 }
 
 test('a checkpoint after each epoch and after every so many steps; the last ones are kept', async () => {
   const path = folder()
   const seen: string[] = []
-  const options: Options = { epochs: 3, checkpoints: path, checkpointEvery: 5, callbacks: { onCheckpoint: ({ path }) => void seen.push(path.split('/').at(-1) as string) } }
+  const options: Options = {
+    epochs: 3,
+    checkpoints: path,
+    checkpointEvery: 5,
+    callbacks: { onCheckpoint: ({ path }) => void seen.push(path.split('/').at(-1) as string) },
+  }
   await fit(new Net(), options)
   expect(seen).toEqual([5, 10, 13, 15, 20, 25, 26, 30, 35, 39].map(name))
   expect(await names(path)).toEqual([30, 35, 39].map(name))
@@ -69,7 +85,9 @@ test('any checkpoint of a run can be gone on from, in a folder of its own', asyn
   const history = await fit(new Net(), { ...common(whole), checkpointEvery: 4 })
   for (const step of [4, 12, 13, 16, 36]) {
     const path = folder()
-    expect(await fit(new Net(), { ...common(path), checkpointEvery: 4, resume: join(whole, name(step)) })).toEqual(history)
+    expect(await fit(new Net(), { ...common(path), checkpointEvery: 4, resume: join(whole, name(step)) })).toEqual(
+      history,
+    )
     expect(await hashOf(join(path, name(39)))).toBe(await hashOf(join(whole, name(39))))
   }
 })
@@ -90,7 +108,9 @@ test('data without a state are passed over up to where they were', async () => {
     if (++steps === 18) stop.abort()
     return loss(net, batch)
   }
-  await expect(run(model, { checkpoints: path, loss: counting, signal: stop.signal })).rejects.toMatchObject({ code: 'ERR_ABORTED' })
+  await expect(run(model, { checkpoints: path, loss: counting, signal: stop.signal })).rejects.toMatchObject({
+    code: 'ERR_ABORTED',
+  })
   const resumed = new Net()
   await run(resumed, { checkpoints: path, resume: 'auto' })
   expect(await digest(resumed)).toBe(await digest(reference))
@@ -113,15 +133,24 @@ test('resume: auto starts where there is nothing; without it a folder in use is 
   const path = folder()
   const options = { epochs: 1, checkpoints: path }
   await fit(new Net(), { ...options, resume: 'auto' })
-  await expect(fit(new Net(), options)).rejects.toMatchObject({ code: 'ERR_CHECKPOINT', message: expect.stringContaining("resume: 'auto'") })
-  await expect(fit(new Net(), { resume: folder() })).rejects.toMatchObject({ code: 'ERR_IO', message: expect.stringContaining('ENOENT') })
+  await expect(fit(new Net(), options)).rejects.toMatchObject({
+    code: 'ERR_CHECKPOINT',
+    message: expect.stringContaining("resume: 'auto'"),
+  })
+  await expect(fit(new Net(), { resume: folder() })).rejects.toMatchObject({
+    code: 'ERR_IO',
+    message: expect.stringContaining('ENOENT'),
+  })
   await expect(fit(new Net(), { resume: root })).rejects.toMatchObject({ code: 'ERR_CHECKPOINT' })
 })
 
 test('an older checkpoint is not gone on from among the newer ones', async () => {
   const path = folder()
   await fit(new Net(), { epochs: 2, checkpoints: path })
-  await expect(fit(new Net(), { epochs: 2, checkpoints: path, resume: join(path, name(13)) })).rejects.toMatchObject({ code: 'ERR_CHECKPOINT', message: expect.stringContaining('beyond') })
+  await expect(fit(new Net(), { epochs: 2, checkpoints: path, resume: join(path, name(13)) })).rejects.toMatchObject({
+    code: 'ERR_CHECKPOINT',
+    message: expect.stringContaining('beyond'),
+  })
 })
 
 test('a checkpoint of another model or other data changes nothing', async () => {
@@ -133,10 +162,15 @@ test('a checkpoint of another model or other data changes nothing', async () => 
   const model = new Wider()
   const before = await digest(model)
   const batches = loader()
-  await expect(fit(model, { epochs: 2, checkpoints: path, resume: 'auto' }, batches)).rejects.toMatchObject({ code: 'ERR_CHECKPOINT', message: expect.stringContaining('extra') })
+  await expect(fit(model, { epochs: 2, checkpoints: path, resume: 'auto' }, batches)).rejects.toMatchObject({
+    code: 'ERR_CHECKPOINT',
+    message: expect.stringContaining('extra'),
+  })
   expect(await digest(model)).toBe(before)
   expect(batches.state()).toEqual(loader().state())
-  await expect(fit(new Net(), { epochs: 2, checkpoints: path, resume: 'auto' }, loader({ batch: 20 }))).rejects.toMatchObject({ code: 'ERR_CHECKPOINT' })
+  await expect(
+    fit(new Net(), { epochs: 2, checkpoints: path, resume: 'auto' }, loader({ batch: 20 })),
+  ).rejects.toMatchObject({ code: 'ERR_CHECKPOINT' })
 })
 
 test('the weights in a checkpoint load by their own keys', async () => {
@@ -144,7 +178,11 @@ test('the weights in a checkpoint load by their own keys', async () => {
   const model = new Net()
   await fit(model, { epochs: 1, checkpoints: path })
   const { tensors, metadata } = await loadCheckpointFile(join(path, name(13)))
-  const weights = new Map([...tensors].filter(([key]) => key.startsWith('model.')).map(([key, value]): [string, Tensor] => [key.slice(6), value]))
+  const weights = new Map(
+    [...tensors]
+      .filter(([key]) => key.startsWith('model.'))
+      .map(([key, value]): [string, Tensor] => [key.slice(6), value]),
+  )
   const other = new Net()
   other.loadStateDict(weights)
   expect(await digest(other)).toBe(await digest(model))
@@ -168,7 +206,16 @@ test('buffers and modules within modules are part of a checkpoint', async () => 
 })
 
 test('a run leaves its loader at the start of the next epoch', async () => {
-  const batches = new data.Loader({ x: [[0.5, 2], [3, 4]], y: [0, 1] }, { batch: 1, shuffle: true, seed: 1 })
+  const batches = new data.Loader(
+    {
+      x: [
+        [0.5, 2],
+        [3, 4],
+      ],
+      y: [0, 1],
+    },
+    { batch: 1, shuffle: true, seed: 1 },
+  )
   await fit(new Net(), {}, batches as never)
   expect(batches.state()).toMatchObject({ epoch: 1, position: 0 })
 })

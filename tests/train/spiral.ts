@@ -35,13 +35,18 @@ export const loader = (options: data.LoaderOptions<{ x: number[][]; y: number[] 
 /** Options of a quiet run. */
 export const quiet = { loss, optimizer: adamW, seed: 7, progress: false } as const
 
-export function fit(model: Net, options: Partial<train.FitOptions<Net, Points & { step: number }>> = {}, batches = loader()): Promise<train.History> {
+export function fit(
+  model: Net,
+  options: Partial<train.FitOptions<Net, Points & { step: number }>> = {},
+  batches = loader(),
+): Promise<train.History> {
   return train.fit(model, batches, { ...quiet, ...options })
 }
 
 /** All weights as one hash. */
 export async function digest(model: nn.Module): Promise<string> {
   const hash = createHash('sha256')
-  for (const [name, tensor] of model.stateDict()) hash.update(name).update(new Uint8Array((await tensor.data()).buffer as ArrayBuffer))
+  for (const [name, tensor] of model.stateDict())
+    hash.update(name).update(new Uint8Array((await tensor.data()).buffer as ArrayBuffer))
   return hash.digest('hex')
 }
