@@ -48,7 +48,7 @@ export interface ValueCase extends Common {
   kind: 'value'
   /** The value that must not be exceeded. */
   goal: number
-  measure(context: Context): Promise<number>
+  measure(context: Context, round: number): Promise<number>
 }
 
 export type BenchCase = RatioCase | ValueCase

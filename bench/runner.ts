@@ -74,7 +74,7 @@ function contextOf(item: BenchCase, settings: Settings): Context {
 
 async function runValue(item: ValueCase, context: Context): Promise<number> {
   const values: number[] = []
-  for (let i = 0; i < context.rounds; i++) values.push(await item.measure(context))
+  for (let i = 0; i < context.rounds; i++) values.push(await item.measure(context, i))
   return quartiles(values).median
 }
 
