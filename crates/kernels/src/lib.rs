@@ -1,1 +1,26 @@
-//! Quarterturn kernels.
+//! Quarterturn's CPU kernels: dense recurrences, linear scans and residual blocks, forward and backward, in plain Rust.
+//!
+//! Each kernel has a readable float64 `reference` (its specification and oracle) and a fast float32 path that is written once over
+//! vectors and compiled for AVX-512, AVX2 and plain arithmetic; [`Isa`] picks one at run time. Buffers are slices in torch's layout,
+//! batch first and contiguous; threads come from the caller ([`Parallel`]), memory from a [`Pool`] that keeps it.
+//! No I/O, no libtorch, no global state but the default pool.
+
+mod context;
+mod error;
+mod gemm;
+mod isa;
+pub mod lstm;
+mod math;
+mod parallel;
+mod pool;
+pub mod recurrent;
+mod team;
+#[cfg(test)]
+mod testing;
+mod vector;
+
+pub use context::Context;
+pub use error::Error;
+pub use isa::{ISA_VARIABLE, Isa};
+pub use parallel::{Parallel, Rayon, Serial};
+pub use pool::{Buffer, Pool};

@@ -1,0 +1,165 @@
+//! The micro-kernel: a few rows times a few blocks, accumulated in registers.
+
+use std::ptr::null;
+use std::ptr::null_mut;
+
+use super::Row;
+use crate::vector::{Kernel, Vector};
+
+pub(crate) const MAX_ROWS: usize = 6;
+pub(crate) const MAX_BLOCKS: usize = 8;
+
+/// The rows of a tile.
+#[derive(Clone, Copy)]
+pub(crate) struct Tile {
+    len: usize,
+    /// Element `p` of row `r` of A is `a[r][p * step]`.
+    a: [*const f32; MAX_ROWS],
+    step: usize,
+    /// Where sums start: row `r` of D, or null for zeros. May be the same as `out`.
+    init: [*const f32; MAX_ROWS],
+    out: [*mut f32; MAX_ROWS],
+}
+
+/// The columns of a tile: blocks of packed B side by side, and where they lie in a row of C and D.
+#[derive(Clone, Copy)]
+pub(crate) struct Panel {
+    len: usize,
+    b: [*const f32; MAX_BLOCKS],
+    offset: [usize; MAX_BLOCKS],
+    /// Valid columns of the last block; the others are neither read from D nor written to C.
+    last: usize,
+}
+
+impl Default for Tile {
+    fn default() -> Self {
+        Tile { len: 0, a: [null(); MAX_ROWS], step: 1, init: [null(); MAX_ROWS], out: [null_mut(); MAX_ROWS] }
+    }
+}
+
+impl Tile {
+    pub(crate) fn clear(&mut self, step: usize) {
+        self.len = 0;
+        self.step = step;
+    }
+
+    pub(crate) fn push(&mut self, row: Row) {
+        self.a[self.len] = row.a;
+        self.init[self.len] = row.init;
+        self.out[self.len] = row.out;
+        self.len += 1;
+    }
+}
+
+/// One block of a product: its packed columns, its place in a row of C, and how many of its columns are real.
+#[derive(Clone, Copy)]
+pub(crate) struct Block {
+    pub(crate) b: *const f32,
+    pub(crate) offset: usize,
+    pub(crate) columns: usize,
+}
+
+impl Panel {
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Groups blocks by `width`, then by the powers of two below it. A block with fewer columns than lanes must be the last of its panel.
+    pub(crate) fn group(width: usize, blocks: impl ExactSizeIterator<Item = Block>) -> Vec<Panel> {
+        let mut left = blocks.len();
+        let mut panels: Vec<Panel> = Vec::with_capacity(left / width + 3);
+        let mut room = 0;
+        for block in blocks {
+            if room == 0 {
+                room = if left >= width { width } else { 1 << left.ilog2() };
+                panels.push(Panel { len: 0, b: [null(); MAX_BLOCKS], offset: [0; MAX_BLOCKS], last: 0 });
+            }
+            if let Some(panel) = panels.last_mut() {
+                panel.b[panel.len] = block.b;
+                panel.offset[panel.len] = block.offset;
+                panel.last = block.columns;
+                panel.len += 1;
+            }
+            room -= 1;
+            left -= 1;
+        }
+        panels
+    }
+}
+
+/// C = A·B + D for the rows of `rows` and the blocks of `panel`, over `k` products each.
+///
+/// # Safety
+/// Row `r` of A holds elements `0, step, … (k-1)·step`; each block holds `k · LANES` floats; C and D hold `LANES` floats at each row and
+/// offset (`last` at the last), and no two tiles that run at the same time share any of C.
+#[inline(always)]
+pub(crate) unsafe fn tile<V: Vector>(k: usize, rows: &Tile, panel: &Panel) {
+    macro_rules! fixed {
+        ($m:literal: $($n:literal)*) => {
+            match panel.len {
+                // SAFETY: passed on from the caller.
+                $($n => unsafe { V::call(Fixed::<$m, $n> { k, rows, panel }) },)*
+                _ => debug_assert!(false, "a panel of {} blocks for {} rows", panel.len, $m),
+            }
+        };
+    }
+    match rows.len {
+        1 => fixed!(1: 1 2 4 8),
+        2 => fixed!(2: 1 2 4 8),
+        3 => fixed!(3: 1 2 4 8),
+        4 => fixed!(4: 1 2 4),
+        5 => fixed!(5: 1 2 4),
+        6 => fixed!(6: 1 2 4),
+        _ => {}
+    }
+}
+
+/// A tile of M rows and N blocks, both known to the compiler.
+struct Fixed<'a, const M: usize, const N: usize> {
+    k: usize,
+    rows: &'a Tile,
+    panel: &'a Panel,
+}
+
+impl<const M: usize, const N: usize> Kernel for Fixed<'_, M, N> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        let Fixed { k, rows, panel } = self;
+        let step = rows.step;
+        let (mut a, mut b) = ([null(); M], [null(); N]);
+        a.copy_from_slice(&rows.a[..M]);
+        b.copy_from_slice(&panel.b[..N]);
+        // SAFETY: the caller of `tile` vouches for every pointer.
+        unsafe {
+            let mut sums = [[V::zero(); N]; M];
+            if !rows.init[0].is_null() {
+                for i in 0..M {
+                    for j in 0..N - 1 {
+                        sums[i][j] = V::load(rows.init[i].add(panel.offset[j]));
+                    }
+                    sums[i][N - 1] = V::load_first(rows.init[i].add(panel.offset[N - 1]), panel.last);
+                }
+            }
+            for p in 0..k {
+                let mut row = [V::zero(); N];
+                for j in 0..N {
+                    row[j] = V::load(b[j].add(p * V::LANES));
+                }
+                for i in 0..M {
+                    let x = V::splat(*a[i].add(p * step));
+                    for j in 0..N {
+                        sums[i][j] = x.mul_add(row[j], sums[i][j]);
+                    }
+                }
+            }
+            for i in 0..M {
+                for j in 0..N - 1 {
+                    sums[i][j].store(rows.out[i].add(panel.offset[j]));
+                }
+                sums[i][N - 1].store_first(rows.out[i].add(panel.offset[N - 1]), panel.last);
+            }
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! The pass forward in time, for inference and for training.
+
+use std::ops::Range;
+use std::ptr::{copy_nonoverlapping, null, null_mut, write_bytes};
+
+use super::layout::{Layout, Steps};
+use super::plan::Plan;
+use super::{Cell, Layer, Now, Packed, Shape};
+use crate::gemm::{Panel, Row, Tile, panel_width, product, tile, tile_count};
+use crate::parallel::share;
+use crate::pool::Buffer;
+use crate::team::{Member, Team};
+use crate::vector::{Kernel, Vector};
+use crate::{Context, Error};
+
+/// Bytes of gates that one task works ahead of the recurrence.
+const CHUNK: usize = 512 << 10;
+
+/// The buffers of a forward pass, all the caller's.
+#[derive(Debug, Default)]
+pub struct Forward<'a> {
+    /// [B, T, I], read.
+    pub x: &'a [f32],
+    /// [B, H], read; absent means zeros.
+    pub h_0: Option<&'a [f32]>,
+    /// [B, H], read; absent means zeros. LSTM only.
+    pub c_0: Option<&'a [f32]>,
+    /// [B, T, H], written.
+    pub y: &'a mut [f32],
+    /// [B, H], written where wanted: h after each row's last step.
+    pub h_n: Option<&'a mut [f32]>,
+    /// [B, H], written where wanted: c after each row's last step. LSTM only.
+    pub c_n: Option<&'a mut [f32]>,
+    /// Written and kept for backward, as many floats as the cell's `reserve_len` says; absent for inference. Its layout is private.
+    pub reserve: Option<&'a mut [f32]>,
+}
+
+pub(crate) fn forward<C: Cell>(
+    context: &Context,
+    layer: &Layer,
+    packed: &mut Packed<C>,
+    mut buffers: Forward,
+) -> Result<(), Error> {
+    let shape = &layer.shape;
+    let layout = Layout::new::<C>(shape);
+    check::<C>(layer, &layout, &buffers)?;
+    if shape.batch == 0 || shape.hidden == 0 {
+        return Ok(());
+    }
+    packed.prepare_forward(context, layer);
+    let lanes = context.isa().lanes();
+    let plan = Plan::new::<C>(shape, lanes, context.parallel().threads());
+    let rows = plan.most_rows(shape.batch);
+    let chunk = (CHUNK / (rows * layout.gates_stride * size_of::<f32>())).clamp(1, shape.time.max(1));
+    let ahead = if buffers.reserve.is_some() { 0 } else { chunk * rows * layout.gates_stride };
+    let states = 3 * rows * layout.state_stride;
+    let pass = Pass::<C> {
+        shape: *shape,
+        steps: Steps::new(shape.time, layer.options),
+        layout,
+        plan,
+        packed,
+        chunk,
+        teams: (0..plan.groups).map(|_| Team::new(plan.members)).collect(),
+        scratch: context.pool().take(plan.groups * (states + ahead)),
+        scratch_of_group: states + ahead,
+        x: buffers.x.as_ptr(),
+        h_0: buffers.h_0.map_or(null(), <[f32]>::as_ptr),
+        c_0: buffers.c_0.map_or(null(), <[f32]>::as_ptr),
+        y: buffers.y.as_mut_ptr(),
+        h_n: buffers.h_n.as_mut().map_or(null_mut(), |h_n| h_n.as_mut_ptr()),
+        c_n: buffers.c_n.as_mut().map_or(null_mut(), |c_n| c_n.as_mut_ptr()),
+        reserve: buffers.reserve.as_mut().map_or(null_mut(), |reserve| reserve.as_mut_ptr()),
+    };
+    // SAFETY: the context vouches for the instruction set, `check` for the buffers; tasks write disjoint rows or units.
+    context.parallel().run(plan.tasks(), &|task| unsafe { context.isa().run(Task { pass: &pass, task }) });
+    Ok(())
+}
+
+fn check<C: Cell>(layer: &Layer, layout: &Layout, buffers: &Forward) -> Result<(), Error> {
+    layer.check(C::NAME, C::gates())?;
+    let shape = &layer.shape;
+    Error::check(C::NAME, "x", "B*T*I", shape.x_len(), buffers.x.len())?;
+    Error::check(C::NAME, "y", "B*T*H", shape.y_len(), buffers.y.len())?;
+    let states = [("h_0", buffers.h_0), ("c_0", buffers.c_0), ("h_n", buffers.h_n.as_deref()), ("c_n", buffers.c_n.as_deref())];
+    for (name, state) in states {
+        if let Some(state) = state {
+            refuse_c::<C>(name)?;
+            Error::check(C::NAME, name, "B*H", shape.state_len(), state.len())?;
+        }
+    }
+    if let Some(reserve) = &buffers.reserve {
+        Error::check(C::NAME, "reserve", "reserve_len", layout.len(), reserve.len())?;
+    }
+    Ok(())
+}
+
+/// Refuses c where the cell has none.
+pub(super) fn refuse_c<C: Cell>(name: &str) -> Result<(), Error> {
+    if name.contains("c_") && !C::HAS_C {
+        return Err(Error::new(C::NAME, format!("{name} must be absent: there is no c")));
+    }
+    Ok(())
+}
+
+/// What all tasks of a pass share. Pointers are those of [`Forward`], null where absent.
+struct Pass<'a, C> {
+    shape: Shape,
+    steps: Steps<'a>,
+    layout: Layout,
+    plan: Plan,
+    packed: &'a Packed<C>,
+    /// Steps per chunk.
+    chunk: usize,
+    teams: Vec<Team>,
+    /// For each group: h before and after the step, c (each [rows, `state_stride`]), then without a reserve the gates of one chunk.
+    scratch: Buffer,
+    scratch_of_group: usize,
+    x: *const f32,
+    h_0: *const f32,
+    c_0: *const f32,
+    y: *mut f32,
+    h_n: *mut f32,
+    c_n: *mut f32,
+    reserve: *mut f32,
+}
+
+// SAFETY: the pointers come from slices that outlive the pass; every task writes its own rows and units only.
+unsafe impl<C: Cell> Sync for Pass<'_, C> {}
+
+/// One task: some rows of the batch and some of the units.
+struct Task<'a, C> {
+    pass: &'a Pass<'a, C>,
+    task: usize,
+}
+
+impl<C: Cell> Kernel for Task<'_, C> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        let pass = self.pass;
+        let group = self.task / pass.plan.members;
+        let Some(member) = pass.teams[group].join() else { return };
+        let rows = pass.plan.rows(pass.shape.batch, group);
+        let blocks = share(pass.shape.hidden.div_ceil(V::LANES), member.size, member.rank);
+        // SAFETY: passed on from the caller.
+        unsafe { Walk::new::<V>(pass, group, rows, blocks).run::<V>(&member) }
+    }
+}
+
+/// A task on its way through time.
+struct Walk<'a, C> {
+    pass: &'a Pass<'a, C>,
+    rows: Range<usize>,
+    /// Vectors of units.
+    blocks: Range<usize>,
+    /// The real units among them.
+    units: Range<usize>,
+    /// State before and after the step, [rows, `state_stride`]; they change places.
+    h: [*mut f32; 2],
+    /// c before the first step and, without a reserve, after every step.
+    c: *mut f32,
+    /// Gates of a chunk without a reserve.
+    ahead: *mut f32,
+}
+
+impl<'a, C: Cell> Walk<'a, C> {
+    fn new<V: Vector>(pass: &'a Pass<'a, C>, group: usize, rows: Range<usize>, blocks: Range<usize>) -> Self {
+        let h = pass.scratch.start().wrapping_add(group * pass.scratch_of_group);
+        let state = pass.plan.most_rows(pass.shape.batch) * pass.layout.state_stride;
+        let units = blocks.start * V::LANES..(blocks.end * V::LANES).min(pass.shape.hidden);
+        let c = h.wrapping_add(2 * state);
+        Walk { pass, rows, blocks, units, h: [h, h.wrapping_add(state)], c, ahead: c.wrapping_add(state) }
+    }
+
+    /// The gates of row `b` at step `s` of the chunk that starts at `first`.
+    #[inline(always)]
+    fn gates(&self, first: usize, s: usize, b: usize) -> *mut f32 {
+        let Pass { reserve, layout, .. } = self.pass;
+        if reserve.is_null() {
+            self.ahead.wrapping_add(((s - first) * self.rows.len() + b - self.rows.start) * layout.gates_stride)
+        } else {
+            reserve.wrapping_add(layout.gates(s, b))
+        }
+    }
+
+    /// c of row `b` after step `s`; `None` means before the first.
+    #[inline(always)]
+    fn c(&self, s: Option<usize>, b: usize) -> *mut f32 {
+        let Pass { reserve, layout, .. } = self.pass;
+        match s {
+            _ if !C::HAS_C => null_mut(),
+            Some(s) if !reserve.is_null() => reserve.wrapping_add(layout.c(s, b)),
+            _ => self.c.wrapping_add((b - self.rows.start) * layout.state_stride),
+        }
+    }
+
+    /// Row `b` of the state before (0) or after (1) the step.
+    #[inline(always)]
+    fn h(&self, which: usize, b: usize) -> *mut f32 {
+        self.h[which].wrapping_add((b - self.rows.start) * self.pass.layout.state_stride)
+    }
+
+    #[inline(always)]
+    unsafe fn run<V: Vector>(&mut self, member: &Member) {
+        let Pass { shape, steps, layout, packed, .. } = self.pass;
+        // SAFETY: all pointers lie in rows and units of this task, or are read after the barrier.
+        unsafe {
+            for b in self.rows.clone() {
+                self.begin(self.pass.h_0, self.h(0, b), b);
+                if C::HAS_C {
+                    self.begin(self.pass.c_0, self.c(None, b), b);
+                }
+            }
+            member.meet();
+            let hidden = packed.forward.gate_blocks::<C>(false, layout, shape.hidden, self.blocks.clone());
+            let mut width = 0;
+            let mut panels = Vec::new();
+            let mut tiles = vec![Tile::default(); tile_count(self.rows.len())];
+            let mut now = Vec::with_capacity(self.rows.len());
+            for first in (0..shape.time).step_by(self.pass.chunk) {
+                let chunk = first..(first + self.pass.chunk).min(shape.time);
+                self.input_share::<V>(chunk.clone());
+                for s in chunk {
+                    now.clear();
+                    now.extend(self.rows.clone().filter(|&b| steps.of_row(b).contains(&s)));
+                    if panel_width::<V>(now.len()) != width {
+                        width = panel_width::<V>(now.len());
+                        panels = Panel::group(width, hidden.iter().copied());
+                    }
+                    self.step::<V>(first, s, &now, &mut tiles, &panels);
+                    self.finish_step(s);
+                    member.meet();
+                    self.h.swap(0, 1);
+                }
+            }
+            self.end();
+        }
+    }
+
+    /// Copies the task's units of an initial state, or zeros.
+    unsafe fn begin(&self, from: *const f32, to: *mut f32, b: usize) {
+        let Range { start, end } = self.units;
+        let padded = if end == self.pass.shape.hidden { self.pass.layout.column } else { end };
+        // SAFETY: padded units are within the row's stride, and belong to whoever has the last units.
+        unsafe {
+            write_bytes(to.add(start), 0, padded - start);
+            if !from.is_null() {
+                copy_nonoverlapping(from.add(b * self.pass.shape.hidden + start), to.add(start), end - start);
+            }
+        }
+    }
+
+    /// gates = bias + W_ih x for all real steps of the chunk.
+    #[inline(always)]
+    unsafe fn input_share<V: Vector>(&self, chunk: Range<usize>) {
+        let Pass { shape, steps, layout, packed, .. } = self.pass;
+        let active = steps.active(self.rows.clone(), chunk.clone());
+        let blocks = packed.forward.gate_blocks::<C>(true, layout, shape.hidden, self.blocks.clone());
+        let panels = Panel::group(panel_width::<V>(active.len()), blocks.into_iter());
+        let bias = packed.forward.bias.as_ptr();
+        let row = |i: usize| {
+            let (b, s) = active[i];
+            let a = self.pass.x.wrapping_add((b * shape.time + steps.t(s)) * shape.input);
+            Row { a, init: bias, out: self.gates(chunk.start, s, b) }
+        };
+        // SAFETY: rows of x hold I floats, rows of gates every block.
+        unsafe {
+            product::<V>(shape.input, 1, active.len(), row, &panels);
+            for place in C::COLUMNS.iter().enumerate().filter(|(_, column)| column.input.is_none()).map(|(place, _)| place) {
+                for i in 0..active.len() {
+                    for block in self.blocks.clone() {
+                        let at = place * layout.column + block * V::LANES;
+                        V::load(bias.add(at)).store(row(i).out.add(at));
+                    }
+                }
+            }
+        }
+    }
+
+    /// gates += W_hh h, then the cell, unit by unit while its gates are in L1.
+    #[inline(always)]
+    unsafe fn step<V: Vector>(&self, first: usize, s: usize, now: &[usize], tiles: &mut [Tile], panels: &[Panel]) {
+        let count = tile_count(now.len());
+        for (i, rows) in tiles[..count].iter_mut().enumerate() {
+            rows.clear(1);
+            for &b in &now[share(now.len(), count, i)] {
+                let gates = self.gates(first, s, b);
+                rows.push(Row { a: self.h(0, b), init: gates, out: gates });
+            }
+        }
+        let per_unit = C::gates();
+        let (mut done, mut block) = (0, self.blocks.start);
+        for panel in panels {
+            for rows in &tiles[..count] {
+                // SAFETY: rows of h hold H floats, rows of gates every block.
+                unsafe { tile::<V>(self.pass.shape.hidden, rows, panel) };
+            }
+            done += panel.len();
+            let complete = self.blocks.start + done / per_unit;
+            for &b in now {
+                for block in block..complete {
+                    // SAFETY: every row holds the padded units of the block.
+                    unsafe { self.cell::<V>(first, s, b, block * V::LANES) };
+                }
+            }
+            block = complete;
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn cell<V: Vector>(&self, first: usize, s: usize, b: usize, unit: usize) {
+        let now = Now {
+            gates: self.gates(first, s, b).wrapping_add(unit),
+            stride: self.pass.layout.column,
+            keep: !self.pass.reserve.is_null(),
+            h_before: self.h(0, b).wrapping_add(unit),
+            h: self.h(1, b).wrapping_add(unit),
+            c_before: self.c(s.checked_sub(1), b).wrapping_add(unit),
+            c: self.c(Some(s), b).wrapping_add(unit),
+        };
+        // SAFETY: passed on from the caller.
+        unsafe { C::forward::<V>(now) };
+    }
+
+    /// Writes y, and carries the state of rows that have no such step.
+    unsafe fn finish_step(&self, s: usize) {
+        let Pass { shape, steps, .. } = self.pass;
+        let Range { start, end } = self.units;
+        for b in self.rows.clone() {
+            let y = self.pass.y.wrapping_add((b * shape.time + steps.t(s)) * shape.hidden + start);
+            // SAFETY: rows of states and of y hold the units; before and after never overlap unless they are the same.
+            unsafe {
+                if steps.of_row(b).contains(&s) {
+                    copy_nonoverlapping(self.h(1, b).add(start), y, end - start);
+                    continue;
+                }
+                write_bytes(y, 0, end - start);
+                copy_nonoverlapping(self.h(0, b).add(start), self.h(1, b).add(start), end - start);
+                let (before, after) = (self.c(s.checked_sub(1), b), self.c(Some(s), b));
+                if before != after {
+                    copy_nonoverlapping(before.add(start), after.add(start), end - start);
+                }
+            }
+        }
+    }
+
+    /// Writes h_n and c_n.
+    unsafe fn end(&self) {
+        let Pass { shape, h_n, c_n, .. } = self.pass;
+        let Range { start, end } = self.units;
+        for b in self.rows.clone() {
+            let at = b * shape.hidden + start;
+            // SAFETY: both hold [B, H].
+            unsafe {
+                if !h_n.is_null() {
+                    copy_nonoverlapping(self.h(0, b).add(start), h_n.add(at), end - start);
+                }
+                if !c_n.is_null() && C::HAS_C {
+                    copy_nonoverlapping(self.c(shape.time.checked_sub(1), b).add(start), c_n.add(at), end - start);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,579 @@
+//! The laws that every dense recurrence must obey, on every instruction set and every split over threads.
+
+use super::reference::{self, Definition, Inputs, OutputGradients};
+use super::{Backward, Forward, Layer, Options, Packed, Shape, WeightGradients, Weights, backward, forward, reserve_len};
+use crate::testing::{FORWARD, GRADIENT, Random, Threads, assert_close, assert_gradient, assert_same_bits, to_f64};
+use crate::{Context, Isa, Parallel, Serial};
+
+/// A layer, its input and the gradients that come to it.
+#[derive(Clone, Debug)]
+struct Case {
+    shape: Shape,
+    reverse: bool,
+    lengths: Option<Vec<i64>>,
+    weight_ih: Vec<f32>,
+    weight_hh: Vec<f32>,
+    bias_ih: Option<Vec<f32>>,
+    bias_hh: Option<Vec<f32>>,
+    x: Vec<f32>,
+    h_0: Option<Vec<f32>>,
+    c_0: Option<Vec<f32>>,
+    dy: Option<Vec<f32>>,
+    dh_n: Option<Vec<f32>>,
+    dc_n: Option<Vec<f32>>,
+}
+
+/// What forward and backward gave, by name.
+#[derive(Clone, Debug, Default)]
+struct Got {
+    y: Vec<f32>,
+    h_n: Vec<f32>,
+    c_n: Vec<f32>,
+    dx: Vec<f32>,
+    dh_0: Vec<f32>,
+    dc_0: Vec<f32>,
+    dweight_ih: Vec<f32>,
+    dweight_hh: Vec<f32>,
+    dbias_ih: Vec<f32>,
+    dbias_hh: Vec<f32>,
+}
+
+impl Got {
+    fn forward(&self) -> [&Vec<f32>; 3] {
+        [&self.y, &self.h_n, &self.c_n]
+    }
+
+    fn gradients(&self) -> [&Vec<f32>; 7] {
+        [&self.dx, &self.dh_0, &self.dc_0, &self.dweight_ih, &self.dweight_hh, &self.dbias_ih, &self.dbias_hh]
+    }
+}
+
+impl Case {
+    fn new<D: Definition>(random: &mut Random, shape: Shape) -> Case {
+        let Shape { batch, time, input, hidden } = shape;
+        let rows = D::gates() * hidden;
+        let (state, y) = (batch * hidden, batch * time * hidden);
+        let scale = 1.0 / (hidden.max(1) as f32).sqrt();
+        let mut maybe = |random: &mut Random, len: usize, scale: f32| random.flip().then(|| random.numbers(len, scale));
+        Case {
+            shape,
+            reverse: random.flip(),
+            lengths: random.flip().then(|| (0..batch).map(|_| random.below(time + 1) as i64).collect()),
+            weight_ih: random.numbers(rows * input, 2.0 * scale),
+            weight_hh: random.numbers(rows * hidden, 2.0 * scale),
+            bias_ih: maybe(random, rows, 0.5),
+            bias_hh: maybe(random, rows, 0.5),
+            x: random.numbers(batch * time * input, 1.0),
+            h_0: maybe(random, state, 1.0),
+            c_0: maybe(random, state, 1.0).filter(|_| D::HAS_C),
+            dy: maybe(random, y, 1.0),
+            dh_n: maybe(random, state, 1.0),
+            dc_n: maybe(random, state, 1.0).filter(|_| D::HAS_C),
+        }
+    }
+
+    fn layer(&self) -> Layer<'_> {
+        let weights = Weights {
+            weight_ih: &self.weight_ih,
+            weight_hh: &self.weight_hh,
+            bias_ih: self.bias_ih.as_deref(),
+            bias_hh: self.bias_hh.as_deref(),
+        };
+        let options = Options { reverse: self.reverse, lengths: self.lengths.as_deref() };
+        Layer { shape: self.shape, options, weights, version: 0 }
+    }
+
+    fn infer<D: Definition>(&self, context: &Context) -> Got {
+        let mut got = self.sized(D::HAS_C);
+        let buffers = Forward {
+            x: &self.x,
+            h_0: self.h_0.as_deref(),
+            c_0: self.c_0.as_deref(),
+            y: &mut got.y,
+            h_n: Some(&mut got.h_n),
+            c_n: D::HAS_C.then_some(&mut got.c_n),
+            reserve: None,
+        };
+        forward(context, &self.layer(), &mut Packed::<D>::default(), buffers).unwrap();
+        got
+    }
+
+    fn train<D: Definition>(&self, context: &Context) -> Got {
+        let mut got = self.sized(D::HAS_C);
+        let mut packed = Packed::<D>::default();
+        let mut reserve = vec![f32::NAN; reserve_len::<D>(&self.shape)];
+        let buffers = Forward {
+            x: &self.x,
+            h_0: self.h_0.as_deref(),
+            c_0: self.c_0.as_deref(),
+            y: &mut got.y,
+            h_n: Some(&mut got.h_n),
+            c_n: D::HAS_C.then_some(&mut got.c_n),
+            reserve: Some(&mut reserve),
+        };
+        forward(context, &self.layer(), &mut packed, buffers).unwrap();
+        let buffers = Backward {
+            x: &self.x,
+            h_0: self.h_0.as_deref(),
+            c_0: self.c_0.as_deref(),
+            y: &got.y,
+            reserve: &mut reserve,
+            dy: self.dy.as_deref(),
+            dh_n: self.dh_n.as_deref(),
+            dc_n: self.dc_n.as_deref(),
+            dx: Some(&mut got.dx),
+            dh_0: Some(&mut got.dh_0),
+            dc_0: D::HAS_C.then_some(&mut got.dc_0),
+            dweights: Some(WeightGradients {
+                weight_ih: &mut got.dweight_ih,
+                weight_hh: &mut got.dweight_hh,
+                bias_ih: Some(&mut got.dbias_ih),
+                bias_hh: Some(&mut got.dbias_hh),
+            }),
+        };
+        backward(context, &self.layer(), &mut packed, buffers).unwrap();
+        got
+    }
+
+    /// Buffers full of NaN, so that whatever is not written shows.
+    fn sized(&self, has_c: bool) -> Got {
+        let nan = |len: usize| vec![f32::NAN; len];
+        let state = self.shape.state_len();
+        let c = if has_c { state } else { 0 };
+        let rows = self.weight_ih.len().max(self.weight_hh.len()) / self.shape.input.max(self.shape.hidden).max(1);
+        let rows = if self.shape.input > self.shape.hidden { rows } else { self.weight_hh.len() / self.shape.hidden.max(1) };
+        Got {
+            y: nan(self.shape.y_len()),
+            h_n: nan(state),
+            c_n: nan(c),
+            dx: nan(self.x.len()),
+            dh_0: nan(state),
+            dc_0: nan(c),
+            dweight_ih: nan(self.weight_ih.len()),
+            dweight_hh: nan(self.weight_hh.len()),
+            dbias_ih: nan(rows),
+            dbias_hh: nan(rows),
+        }
+    }
+
+    /// The same from the reference: forward results, then gradients.
+    fn reference<D: Definition>(&self) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
+        let wide = Wide::new(self);
+        let outputs = wide.forward::<D>(self);
+        let d = wide.backward::<D>(self);
+        let c = |c: ndarray::Array2<f64>| if D::HAS_C { c.into_iter().collect() } else { Vec::new() };
+        (
+            vec![outputs.y.into_iter().collect(), outputs.h_n.into_iter().collect(), c(outputs.c_n)],
+            vec![
+                d.x.into_iter().collect(),
+                d.h_0.into_iter().collect(),
+                c(d.c_0),
+                d.weight_ih.into_iter().collect(),
+                d.weight_hh.into_iter().collect(),
+                d.bias_ih.to_vec(),
+                d.bias_hh.to_vec(),
+            ],
+        )
+    }
+
+    fn describe(&self, isa: Isa, threads: usize) -> String {
+        let Case { shape, reverse, lengths, .. } = self;
+        format!("{isa}, {threads} threads, {shape:?}, reverse {reverse}, lengths {lengths:?}")
+    }
+
+    /// One row of the batch.
+    fn row(&self, b: usize) -> Case {
+        let part = |values: &[f32]| values[values.len() / self.shape.batch * b..values.len() / self.shape.batch * (b + 1)].to_vec();
+        let maybe = |values: &Option<Vec<f32>>| values.as_deref().map(part);
+        Case {
+            shape: Shape { batch: 1, ..self.shape },
+            lengths: self.lengths.as_ref().map(|lengths| vec![lengths[b]]),
+            x: part(&self.x),
+            h_0: maybe(&self.h_0),
+            c_0: maybe(&self.c_0),
+            dy: maybe(&self.dy),
+            dh_n: maybe(&self.dh_n),
+            dc_n: maybe(&self.dc_n),
+            ..self.clone()
+        }
+    }
+
+    /// Steps `from..to` of every row, without lengths.
+    fn steps(&self, from: usize, to: usize) -> Case {
+        let time = self.shape.time;
+        let part = |values: &[f32]| -> Vec<f32> {
+            let width = values.len() / (self.shape.batch * time);
+            values.chunks(time * width).flat_map(|row| row[from * width..to * width].to_vec()).collect()
+        };
+        Case { shape: Shape { time: to - from, ..self.shape }, lengths: None, x: part(&self.x), dy: self.dy.as_deref().map(part), ..self.clone() }
+    }
+}
+
+/// A case in float64.
+struct Wide {
+    weight_ih: Vec<f64>,
+    weight_hh: Vec<f64>,
+    bias_ih: Option<Vec<f64>>,
+    bias_hh: Option<Vec<f64>>,
+    x: Vec<f64>,
+    h_0: Option<Vec<f64>>,
+    c_0: Option<Vec<f64>>,
+    dy: Option<Vec<f64>>,
+    dh_n: Option<Vec<f64>>,
+    dc_n: Option<Vec<f64>>,
+}
+
+impl Wide {
+    fn new(case: &Case) -> Wide {
+        let maybe = |values: &Option<Vec<f32>>| values.as_deref().map(to_f64);
+        Wide {
+            weight_ih: to_f64(&case.weight_ih),
+            weight_hh: to_f64(&case.weight_hh),
+            bias_ih: maybe(&case.bias_ih),
+            bias_hh: maybe(&case.bias_hh),
+            x: to_f64(&case.x),
+            h_0: maybe(&case.h_0),
+            c_0: maybe(&case.c_0),
+            dy: maybe(&case.dy),
+            dh_n: maybe(&case.dh_n),
+            dc_n: maybe(&case.dc_n),
+        }
+    }
+
+    fn layer<'a>(&'a self, case: &'a Case) -> Layer<'a, f64> {
+        let weights = Weights {
+            weight_ih: &self.weight_ih,
+            weight_hh: &self.weight_hh,
+            bias_ih: self.bias_ih.as_deref(),
+            bias_hh: self.bias_hh.as_deref(),
+        };
+        let Layer { shape, options, version, .. } = case.layer();
+        Layer { shape, options, weights, version }
+    }
+
+    fn inputs(&self) -> Inputs<'_> {
+        Inputs { x: &self.x, h_0: self.h_0.as_deref(), c_0: self.c_0.as_deref() }
+    }
+
+    fn forward<D: Definition>(&self, case: &Case) -> reference::Outputs {
+        reference::forward::<D>(&self.layer(case), &self.inputs()).unwrap()
+    }
+
+    fn backward<D: Definition>(&self, case: &Case) -> reference::InputGradients {
+        let outputs = OutputGradients { y: self.dy.as_deref(), h_n: self.dh_n.as_deref(), c_n: self.dc_n.as_deref() };
+        reference::backward::<D>(&self.layer(case), &self.inputs(), &outputs).unwrap()
+    }
+
+    /// The sum of all outputs, each times the gradient that comes to it.
+    fn value<D: Definition>(&self, case: &Case) -> f64 {
+        let outputs = self.forward::<D>(case);
+        let dot = |values: Vec<f64>, d: &Option<Vec<f64>>| d.as_ref().map_or(0.0, |d| values.iter().zip(d).map(|(value, d)| value * d).sum());
+        let flat = |values: ndarray::Array2<f64>| values.into_iter().collect::<Vec<_>>();
+        dot(outputs.y.into_iter().collect(), &self.dy) + dot(flat(outputs.h_n), &self.dh_n) + dot(flat(outputs.c_n), &self.dc_n)
+    }
+}
+
+fn on<'a>(isa: Isa, parallel: &'a dyn Parallel) -> Context<'a> {
+    Context::new(parallel).with_isa(isa).unwrap()
+}
+
+fn shape(batch: usize, time: usize, input: usize, hidden: usize) -> Shape {
+    Shape { batch, time, input, hidden }
+}
+
+/// All laws, for one recurrence.
+pub(crate) fn all<D: Definition>() {
+    reference_gradients_are_slopes::<D>();
+    fused_is_reference::<D>();
+    absent_state_is_zeros::<D>();
+    inference_is_training_forward::<D>();
+    sequence_is_loop_of_steps::<D>();
+    batch_is_rows::<D>();
+    time_split_in_two_is_the_whole::<D>();
+    threads_change_nothing_forward::<D>();
+    nothing_beyond_a_length_is_read::<D>();
+    nan_and_infinity_spread_as_in_the_reference::<D>();
+    empty_sizes_work::<D>();
+    packed_weights_follow_the_version::<D>();
+    wrong_sizes_are_refused::<D>();
+}
+
+fn reference_gradients_are_slopes<D: Definition>() {
+    let mut random = Random::new(1);
+    for _ in 0..12 {
+        let shape = shape(1 + random.below(3), 1 + random.below(5), 1 + random.below(4), 1 + random.below(4));
+        let case = Case::new::<D>(&mut random, shape);
+        let mut wide = Wide::new(&case);
+        let state = vec![0.25; shape.state_len()];
+        // Everything present, so that everything has a gradient.
+        wide.h_0.get_or_insert(state.clone());
+        wide.dh_n.get_or_insert(state.clone());
+        let rows = D::gates() * shape.hidden;
+        wide.bias_ih.get_or_insert(vec![0.1; rows]);
+        wide.bias_hh.get_or_insert(vec![-0.1; rows]);
+        if D::HAS_C {
+            wide.c_0.get_or_insert(state.clone());
+            wide.dc_n.get_or_insert(state);
+        }
+        let d = wide.backward::<D>(&case);
+        let flat = |values: ndarray::Array2<f64>| values.into_iter().collect::<Vec<_>>();
+        macro_rules! check {
+            ($gradient:expr, $($field:tt)*) => {{
+                let at = wide.$($field)*.clone();
+                let value = |at: &[f64]| {
+                    let mut moved = Wide::new(&case);
+                    (moved.h_0, moved.c_0, moved.dh_n, moved.dc_n) = (wide.h_0.clone(), wide.c_0.clone(), wide.dh_n.clone(), wide.dc_n.clone());
+                    (moved.bias_ih, moved.bias_hh) = (wide.bias_ih.clone(), wide.bias_hh.clone());
+                    moved.$($field)*.copy_from_slice(at);
+                    moved.value::<D>(&case)
+                };
+                assert_gradient(&mut random, &at, &$gradient, value, &stringify!($($field)*));
+            }};
+        }
+        check!(d.x.into_iter().collect::<Vec<_>>(), x);
+        check!(flat(d.weight_ih), weight_ih);
+        check!(flat(d.weight_hh), weight_hh);
+        check!(flat(d.h_0), h_0.as_mut().unwrap());
+        check!(d.bias_ih.to_vec(), bias_ih.as_mut().unwrap());
+        check!(d.bias_hh.to_vec(), bias_hh.as_mut().unwrap());
+        if D::HAS_C {
+            check!(flat(d.c_0), c_0.as_mut().unwrap());
+        }
+    }
+}
+
+fn fused_is_reference<D: Definition>() {
+    let mut random = Random::new(2);
+    for trial in 0..200 {
+        let limit = if trial % 10 == 0 { 150 } else { 40 };
+        let shape = shape(random.below(20), random.below(12), random.below(limit), random.below(limit));
+        let case = Case::new::<D>(&mut random, shape);
+        let (want, want_gradients) = case.reference::<D>();
+        for isa in Isa::supported() {
+            let threads = 1 + random.below(5);
+            let got = case.train::<D>(&on(isa, &Threads(threads)));
+            let what = case.describe(isa, threads);
+            for (got, want) in got.forward().into_iter().zip(&want) {
+                assert_close(got, want, FORWARD, &what);
+            }
+            for ((name, got), want) in ["dx", "dh_0", "dc_0", "dW_ih", "dW_hh", "db_ih", "db_hh"].iter().zip(got.gradients()).zip(&want_gradients) {
+                assert_close(got, want, GRADIENT, &(name, &what));
+            }
+        }
+    }
+}
+
+/// A few shapes that are not special in any way, for the laws that hold bit by bit.
+fn some_cases<D: Definition>(seed: u64) -> Vec<Case> {
+    let mut random = Random::new(seed);
+    [shape(1, 7, 5, 19), shape(7, 6, 33, 16), shape(13, 5, 8, 35)].into_iter().map(|shape| Case::new::<D>(&mut random, shape)).collect()
+}
+
+fn absent_state_is_zeros<D: Definition>() {
+    for mut case in some_cases::<D>(3) {
+        (case.h_0, case.c_0, case.dy, case.dh_n, case.dc_n) = (None, None, None, None, None);
+        let mut zeros = case.clone();
+        let state = vec![0.0; case.shape.state_len()];
+        (zeros.h_0, zeros.dh_n, zeros.dy) = (Some(state.clone()), Some(state.clone()), Some(vec![0.0; case.shape.y_len()]));
+        (zeros.c_0, zeros.dc_n) = (D::HAS_C.then(|| state.clone()), D::HAS_C.then(|| state.clone()));
+        for isa in Isa::supported() {
+            let (absent, present) = (case.train::<D>(&on(isa, &Serial)), zeros.train::<D>(&on(isa, &Serial)));
+            for (absent, present) in absent.forward().into_iter().zip(present.forward()) {
+                assert_same_bits(absent, present, &isa);
+            }
+            for (absent, present) in absent.gradients().into_iter().zip(present.gradients()) {
+                assert_close(absent, &to_f64(present), 0.0, &isa);
+            }
+        }
+    }
+}
+
+fn inference_is_training_forward<D: Definition>() {
+    for case in some_cases::<D>(4) {
+        for isa in Isa::supported() {
+            let (infer, train) = (case.infer::<D>(&on(isa, &Serial)), case.train::<D>(&on(isa, &Serial)));
+            for (infer, train) in infer.forward().into_iter().zip(train.forward()) {
+                assert_same_bits(infer, train, &case.describe(isa, 1));
+            }
+        }
+    }
+}
+
+fn sequence_is_loop_of_steps<D: Definition>() {
+    for mut case in some_cases::<D>(5) {
+        case.lengths = None;
+        for isa in Isa::supported() {
+            let context = on(isa, &Serial);
+            let whole = case.infer::<D>(&context);
+            let (mut h, mut c) = (case.h_0.clone(), case.c_0.clone());
+            for step in 0..case.shape.time {
+                let t = if case.reverse { case.shape.time - 1 - step } else { step };
+                let got = Case { h_0: h, c_0: c, ..case.steps(t, t + 1) }.infer::<D>(&context);
+                let (hidden, time) = (case.shape.hidden, case.shape.time);
+                for b in 0..case.shape.batch {
+                    let want = &whole.y[(b * time + t) * hidden..][..hidden];
+                    assert_same_bits(&got.y[b * hidden..][..hidden], want, &case.describe(isa, 1));
+                }
+                (h, c) = (Some(got.h_n), D::HAS_C.then_some(got.c_n));
+            }
+            assert_same_bits(&h.unwrap(), &whole.h_n, &case.describe(isa, 1));
+            assert_same_bits(&c.unwrap_or_default(), &whole.c_n, &case.describe(isa, 1));
+        }
+    }
+}
+
+fn batch_is_rows<D: Definition>() {
+    for case in some_cases::<D>(6) {
+        for isa in Isa::supported() {
+            let context = on(isa, &Serial);
+            let whole = case.train::<D>(&context);
+            let rows: Vec<Got> = (0..case.shape.batch).map(|b| case.row(b).train::<D>(&context)).collect();
+            let join = |part: fn(&Got) -> &Vec<f32>| rows.iter().flat_map(|row| part(row).clone()).collect::<Vec<_>>();
+            assert_same_bits(&join(|row| &row.y), &whole.y, &case.describe(isa, 1));
+            assert_same_bits(&join(|row| &row.h_n), &whole.h_n, &case.describe(isa, 1));
+            assert_same_bits(&join(|row| &row.dx), &whole.dx, &case.describe(isa, 1));
+            assert_same_bits(&join(|row| &row.dh_0), &whole.dh_0, &case.describe(isa, 1));
+            let sum = rows.iter().fold(vec![0.0; whole.dweight_hh.len()], |sum: Vec<f64>, row| {
+                sum.iter().zip(&row.dweight_hh).map(|(sum, d)| sum + f64::from(*d)).collect()
+            });
+            assert_close(&whole.dweight_hh, &sum, GRADIENT, &case.describe(isa, 1));
+        }
+    }
+}
+
+fn time_split_in_two_is_the_whole<D: Definition>() {
+    for mut case in some_cases::<D>(7) {
+        case.lengths = None;
+        let (time, cut) = (case.shape.time, case.shape.time / 2);
+        for isa in Isa::supported() {
+            let context = on(isa, &Serial);
+            let whole = case.train::<D>(&context);
+            let mut first = if case.reverse { case.steps(cut, time) } else { case.steps(0, cut) };
+            let mut second = if case.reverse { case.steps(0, cut) } else { case.steps(cut, time) };
+            let so_far = first.infer::<D>(&context);
+            (second.h_0, second.c_0) = (Some(so_far.h_n), D::HAS_C.then_some(so_far.c_n));
+            let after = second.train::<D>(&context);
+            (first.dh_n, first.dc_n) = (Some(after.dh_0.clone()), D::HAS_C.then(|| after.dc_0.clone()));
+            let before = first.train::<D>(&context);
+            let what = case.describe(isa, 1);
+            assert_same_bits(&after.h_n, &whole.h_n, &what);
+            assert_same_bits(&after.c_n, &whole.c_n, &what);
+            assert_same_bits(&before.dh_0, &whole.dh_0, &what);
+            assert_same_bits(&before.dc_0, &whole.dc_0, &what);
+            let sum: Vec<f64> = before.dweight_ih.iter().zip(&after.dweight_ih).map(|(a, b)| f64::from(*a) + f64::from(*b)).collect();
+            assert_close(&whole.dweight_ih, &sum, GRADIENT, &what);
+        }
+    }
+}
+
+fn threads_change_nothing_forward<D: Definition>() {
+    for case in some_cases::<D>(8) {
+        for isa in Isa::supported() {
+            let one = case.train::<D>(&on(isa, &Serial));
+            for threads in [2, 3, 8] {
+                let many = case.train::<D>(&on(isa, &Threads(threads)));
+                for (one, many) in one.forward().into_iter().zip(many.forward()) {
+                    assert_same_bits(many, one, &case.describe(isa, threads));
+                }
+                assert_same_bits(&many.dx, &one.dx, &case.describe(isa, threads));
+                assert_close(&many.dweight_hh, &to_f64(&one.dweight_hh), GRADIENT, &case.describe(isa, threads));
+            }
+        }
+    }
+}
+
+fn nothing_beyond_a_length_is_read<D: Definition>() {
+    for mut case in some_cases::<D>(9) {
+        let Shape { batch, time, input, hidden } = case.shape;
+        let lengths: Vec<i64> = (0..batch).map(|b| (b % (time + 1)) as i64).collect();
+        for b in 0..batch {
+            let from = lengths[b] as usize;
+            case.x[(b * time + from) * input..(b + 1) * time * input].fill(f32::NAN);
+            if let Some(dy) = &mut case.dy {
+                dy[(b * time + from) * hidden..(b + 1) * time * hidden].fill(f32::NAN);
+            }
+        }
+        case.lengths = Some(lengths);
+        for isa in Isa::supported() {
+            let got = case.train::<D>(&on(isa, &Threads(2)));
+            for values in got.forward().into_iter().chain(got.gradients()) {
+                assert!(values.iter().all(|value| value.is_finite()), "{}", case.describe(isa, 2));
+            }
+            assert!(case.infer::<D>(&on(isa, &Serial)).y.iter().all(|value| value.is_finite()));
+        }
+    }
+}
+
+fn nan_and_infinity_spread_as_in_the_reference<D: Definition>() {
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        for mut case in some_cases::<D>(10) {
+            case.lengths = None;
+            let middle = case.x.len() / 2;
+            case.x[middle] = bad;
+            let (want, want_gradients) = case.reference::<D>();
+            for isa in Isa::supported() {
+                let got = case.train::<D>(&on(isa, &Serial));
+                for (got, want) in got.forward().into_iter().zip(&want) {
+                    assert_close(got, want, FORWARD, &(bad, case.describe(isa, 1)));
+                }
+                for (got, want) in got.gradients().into_iter().zip(&want_gradients) {
+                    assert_close(got, want, GRADIENT, &(bad, case.describe(isa, 1)));
+                }
+            }
+        }
+    }
+}
+
+fn empty_sizes_work<D: Definition>() {
+    let mut random = Random::new(11);
+    for shape in [shape(0, 3, 4, 5), shape(3, 0, 4, 5), shape(3, 4, 0, 5), shape(3, 4, 5, 0), shape(0, 0, 0, 0), shape(1, 0, 0, 3)] {
+        let mut case = Case::new::<D>(&mut random, shape);
+        (case.dy, case.dh_n) = (Some(vec![1.0; shape.y_len()]), Some(vec![1.0; shape.state_len()]));
+        let (want, want_gradients) = case.reference::<D>();
+        for isa in Isa::supported() {
+            let got = case.train::<D>(&on(isa, &Threads(2)));
+            for (got, want) in got.forward().into_iter().zip(&want) {
+                assert_close(got, want, FORWARD, &case.describe(isa, 2));
+            }
+            for (got, want) in got.gradients().into_iter().zip(&want_gradients) {
+                assert_close(got, want, GRADIENT, &case.describe(isa, 2));
+            }
+        }
+    }
+}
+
+fn packed_weights_follow_the_version<D: Definition>() {
+    let case = &some_cases::<D>(12)[1];
+    let other = Case { weight_hh: case.weight_hh.iter().map(|w| -w).collect(), ..case.clone() };
+    let mut packed = Packed::<D>::default();
+    let context = on(Isa::detected(), &Serial);
+    let mut run = |case: &Case, version: u64| {
+        let mut y = vec![0.0; case.shape.y_len()];
+        let buffers = Forward { x: &case.x, y: &mut y, ..Forward::default() };
+        forward(&context, &Layer { version, ..case.layer() }, &mut packed, buffers).unwrap();
+        y
+    };
+    let first = run(case, 1);
+    assert_same_bits(&run(&other, 1), &first, &"the same version is not packed again");
+    assert_ne!(run(&other, 2), first, "a new version is packed again");
+    assert_same_bits(&run(case, 3), &first, &"and again");
+}
+
+fn wrong_sizes_are_refused<D: Definition>() {
+    let case = &some_cases::<D>(13)[0];
+    let context = on(Isa::detected(), &Serial);
+    let mut y = vec![0.0; case.shape.y_len()];
+    let mut run = |x: &[f32], lengths: Option<&[i64]>, c_n: Option<&mut [f32]>| {
+        let options = Options { lengths, ..case.layer().options };
+        let layer = Layer { options, ..case.layer() };
+        let buffers = Forward { x, y: &mut y, c_n, ..Forward::default() };
+        forward(&context, &layer, &mut Packed::<D>::default(), buffers).map_err(|error| error.to_string())
+    };
+    let name = D::NAME;
+    assert_eq!(run(&case.x[1..], None, None).unwrap_err(), format!("{name}: x must hold B*T*I = 35 numbers, got 34"));
+    assert_eq!(run(&case.x, Some(&[8]), None).unwrap_err(), format!("{name}: lengths must lie within 0..=7, got 8"));
+    assert_eq!(run(&case.x, Some(&[-1]), None).unwrap_err(), format!("{name}: lengths must lie within 0..=7, got -1"));
+    assert_eq!(run(&case.x, Some(&[]), None).unwrap_err(), format!("{name}: lengths must hold B = 1 numbers, got 0"));
+    let with_c = run(&case.x, None, Some(&mut [0.0; 19]));
+    assert_eq!(with_c.is_ok(), D::HAS_C, "{with_c:?}");
+}

@@ -1,0 +1,162 @@
+//! Sizes, options and the layout of what a pass saves.
+
+use std::ops::Range;
+
+use super::{Cell, Weights};
+use crate::Error;
+
+/// The sizes of one layer and direction. Any of them may be 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// B
+    pub batch: usize,
+    /// T
+    pub time: usize,
+    /// I
+    pub input: usize,
+    /// H
+    pub hidden: usize,
+}
+
+/// How the sequence is read; the same in forward and backward.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options<'a> {
+    /// Runs from the last step to the first; `y[:, t]` is still the state after reading `x[:, t]`.
+    pub reverse: bool,
+    /// [B], each within 0..=T: row b has this many steps. Later steps give y = 0, touch no state and no gradient, whatever x holds there.
+    /// A reversed pass starts at the row's own last step.
+    pub lengths: Option<&'a [i64]>,
+}
+
+/// One layer in one direction: everything about a call but its tensors.
+#[derive(Clone, Copy, Debug)]
+pub struct Layer<'a, F = f32> {
+    pub shape: Shape,
+    pub options: Options<'a>,
+    pub weights: Weights<'a, F>,
+    /// Stands for the weights: whoever changes them changes it, and then they are packed again.
+    pub version: u64,
+}
+
+impl<F> Layer<'_, F> {
+    pub(crate) fn check(&self, op: &'static str, gates: usize) -> Result<(), Error> {
+        self.options.check(op, &self.shape)?;
+        self.weights.check(op, gates, &self.shape)
+    }
+}
+
+impl Shape {
+    pub(crate) fn x_len(&self) -> usize {
+        self.batch * self.time * self.input
+    }
+
+    pub(crate) fn y_len(&self) -> usize {
+        self.batch * self.time * self.hidden
+    }
+
+    pub(crate) fn state_len(&self) -> usize {
+        self.batch * self.hidden
+    }
+}
+
+impl Options<'_> {
+    pub(crate) fn check(&self, op: &'static str, shape: &Shape) -> Result<(), Error> {
+        let Some(lengths) = self.lengths else { return Ok(()) };
+        Error::check(op, "lengths", "B", shape.batch, lengths.len())?;
+        match lengths.iter().find(|&&len| usize::try_from(len).map_or(true, |len| len > shape.time)) {
+            None => Ok(()),
+            Some(len) => Err(Error::new(op, format!("lengths must lie within 0..={}, got {len}", shape.time))),
+        }
+    }
+}
+
+/// The order of steps: `s` counts them as they are computed, `t` is their place in x and y.
+#[derive(Clone, Copy)]
+pub(crate) struct Steps<'a> {
+    pub(crate) time: usize,
+    options: Options<'a>,
+}
+
+impl<'a> Steps<'a> {
+    pub(crate) fn new(time: usize, options: Options<'a>) -> Self {
+        Steps { time, options }
+    }
+
+    pub(crate) fn t(&self, s: usize) -> usize {
+        if self.options.reverse { self.time - 1 - s } else { s }
+    }
+
+    /// The steps that row `b` takes part in.
+    pub(crate) fn of_row(&self, b: usize) -> Range<usize> {
+        let len = self.options.lengths.map_or(self.time, |lengths| usize::try_from(lengths[b]).unwrap_or(0));
+        if self.options.reverse { self.time - len..self.time } else { 0..len }
+    }
+
+    /// The rows among `rows`, and the steps among `steps`, that are real: by row, then by step.
+    pub(crate) fn active(&self, rows: Range<usize>, steps: Range<usize>) -> Vec<(usize, usize)> {
+        let mut active = Vec::with_capacity(rows.len() * steps.len());
+        for b in rows {
+            let own = self.of_row(b);
+            active.extend((own.start.max(steps.start)..own.end.min(steps.end)).map(|s| (b, s)));
+        }
+        active
+    }
+}
+
+/// Where things lie in rows of padded units.
+///
+/// What forward saves, in steps as computed: gates [T, B, `gates_stride`], then for cells with c: c after each step [T, B, `state_stride`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    /// From one column of gates to the next: H rounded up, so that every vector is whole. Units past H hold nothing of meaning.
+    pub(crate) column: usize,
+    pub(crate) gates_stride: usize,
+    pub(crate) state_stride: usize,
+    batch: usize,
+    time: usize,
+    has_c: bool,
+}
+
+/// Units are padded to the widest vector, so that the layout does not depend on the instruction set.
+const WIDEST: usize = 16;
+
+impl Layout {
+    pub(crate) fn new<C: Cell>(shape: &Shape) -> Layout {
+        let column = shape.hidden.next_multiple_of(WIDEST);
+        Layout {
+            column,
+            gates_stride: spread(C::COLUMNS.len() * column),
+            state_stride: spread(column),
+            batch: shape.batch,
+            time: shape.time,
+            has_c: C::HAS_C,
+        }
+    }
+
+    /// Floats in the saved gates of all steps; one vector more, since tiles read a little past the last unit.
+    pub(crate) fn gates_len(&self) -> usize {
+        self.time * self.batch * self.gates_stride + WIDEST
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.gates_len() + if self.has_c { self.time * self.batch * self.state_stride } else { 0 }
+    }
+
+    pub(crate) fn gates(&self, s: usize, b: usize) -> usize {
+        (s * self.batch + b) * self.gates_stride
+    }
+
+    pub(crate) fn c(&self, s: usize, b: usize) -> usize {
+        self.gates_len() + (s * self.batch + b) * self.state_stride
+    }
+}
+
+/// Rows a multiple of 2 KB apart would all fall into the same few lines of L1; one cache line more spreads them.
+fn spread(len: usize) -> usize {
+    if len > 0 && len % 512 == 0 { len + WIDEST } else { len }
+}
+
+/// Floats that a forward pass saves for its backward pass.
+pub(crate) fn reserve_len<C: Cell>(shape: &Shape) -> usize {
+    Layout::new::<C>(shape).len()
+}
