@@ -210,7 +210,7 @@ class Run {
 }
 
 /** The fixed gradient of result k: never 0, exact in bfloat16. make_fixtures.py computes the same. */
-function cotangent(y: Tensor, k: number): Tensor {
+export function cotangent(y: Tensor, k: number): Tensor {
   const values = Array.from({ length: y.size }, (_, i) => (((7 * i + 3 * k) % 10) - 4.5) / 4)
   return tensor(values, { shape: y.shape, dtype: y.dtype, device: y.device })
 }

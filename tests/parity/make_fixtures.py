@@ -1,6 +1,6 @@
 """Writes the fixtures of the parity tests: what PyTorch computes for cases.jsonl, the promotion grid and the layers.
 
-    python tests/parity/make_fixtures.py            (torch 2.11.0; takes a few seconds)
+    python tests/parity/make_fixtures.py            (torch 2.11.0 and safetensors; takes a few seconds)
 
 The versions used are written into every fixture. Inputs are drawn from Python's random.Random, seeded by the text of the case,
 and rounded to bfloat16, so that they are the same numbers in every dtype. Expected values and gradients are those of float64;
@@ -14,10 +14,12 @@ import random
 import sys
 from pathlib import Path
 
+import safetensors.torch
 import torch
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).parent))
+from layers import layer_tensors  # noqa: E402
 from promotion import grid  # noqa: E402
 from reference import DTYPES, NAMES, REFERENCE  # noqa: E402
 
@@ -170,4 +172,8 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     FIXTURES.mkdir(exist_ok=True)
     make_ops()
+    tensors = layer_tensors(cotangent)
+    order = json.dumps([name for name in tensors if "/state/" in name])  # the file is sorted by name
+    safetensors.torch.save_file(tensors, FIXTURES / "layers.safetensors", metadata={**VERSIONS, "order": order})
+    print("layers.safetensors", (FIXTURES / "layers.safetensors").stat().st_size, "bytes")
     write("promotion.json", {"rows": grid(numbers)}, "rows")

@@ -1,0 +1,169 @@
+// Layers against PyTorch's: its state dict is loaded, then outputs, every gradient, and ten steps of training with each optimizer are compared.
+import { fileURLToPath } from 'node:url'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { devices, type Device, grad, loadCheckpointFile, nn, optim, type Tensor, tensor, Variable } from 'quarterturn'
+import { expectClose } from '../tolerances.js'
+import { cotangent, numbersOf } from './checkOp.js'
+
+type Float = 'float64' | 'float32'
+type Named = Record<string, Tensor>
+
+interface LayerCase {
+  make(): nn.Module
+  forward(model: never, inputs: Named): Named
+}
+
+/** The `Residual` of layers.py: a residual block with a projection, pooled and classified. */
+class Residual extends nn.Module {
+  conv1 = new nn.Conv2d(2, 4, 3, { stride: 2, padding: 1, bias: false })
+  bn1 = new nn.BatchNorm2d(4)
+  conv2 = new nn.Conv2d(4, 4, 3, { padding: 1, bias: false })
+  bn2 = new nn.BatchNorm2d(4)
+  shortcut = new nn.Sequential(new nn.Conv2d(2, 4, 1, { stride: 2, bias: false }), new nn.BatchNorm2d(4))
+  pool = new nn.MaxPool2d(2)
+  average = new nn.AdaptiveAvgPool2d(1)
+  head = new nn.Linear(4, 3)
+
+  forward(x: Tensor): Tensor {
+    const inner = this.bn1.forward(this.conv1.forward(x)).relu()
+    const sum = this.bn2.forward(this.conv2.forward(inner)).add(this.shortcut.forward(x)).relu()
+    return this.head.forward(this.average.forward(this.pool.forward(sum)).flatten(1))
+  }
+}
+
+const plain = (model: nn.Layer, { x, index }: Named): Named => ({ output: model.forward((x ?? index) as Tensor) })
+const lstm = (model: nn.LSTM, { x, h, c }: Named): Named => {
+  const { output, state } = model.forward(x as Tensor, h && c && { h, c })
+  return { output, ...state }
+}
+const hidden = (model: nn.GRU | nn.RNN, { x, h }: Named): Named => {
+  const { output, state } = model.forward(x as Tensor, h && { h })
+  return { output, ...state }
+}
+const deep = { numLayers: 2, bidirectional: true }
+
+const layers: Record<string, LayerCase> = {
+  lstm: { make: () => new nn.LSTM(3, 4, deep), forward: lstm },
+  gru: { make: () => new nn.GRU(3, 4, deep), forward: hidden },
+  rnn: { make: () => new nn.RNN(3, 4, deep), forward: hidden },
+  lstmWithoutBiasOrState: { make: () => new nn.LSTM(3, 4, { numLayers: 2, bias: false }), forward: lstm },
+  rnnRelu: { make: () => new nn.RNN(3, 4, { nonlinearity: 'relu' }), forward: hidden },
+  linear: { make: () => new nn.Linear(5, 3), forward: plain },
+  embedding: { make: () => new nn.Embedding(7, 3, { paddingIndex: 2 }), forward: plain },
+  layerNorm: { make: () => new nn.LayerNorm(5), forward: plain },
+  batchNorm1d: { make: () => new nn.BatchNorm1d(3), forward: plain },
+  conv2d: { make: () => new nn.Conv2d(4, 6, [3, 2], { stride: [2, 1], padding: [1, 0], groups: 2 }), forward: plain },
+  residual: { make: () => new Residual(), forward: plain },
+}
+
+const optimizers = {
+  sgd: (parameters: Variable[]) => new optim.SGD(parameters, { lr: 0.05, momentum: 0.9, weightDecay: 0.01 }),
+  adamw: (parameters: Variable[]) => new optim.AdamW(parameters, { lr: 0.01, weightDecay: 0.05 }),
+}
+
+let file: Map<string, Tensor>
+/** The names of all state dict entries in PyTorch's order. */
+let order: string[]
+
+beforeAll(async () => {
+  const { tensors, metadata } = await loadCheckpointFile(fileURLToPath(new URL('fixtures/layers.safetensors', import.meta.url)))
+  expect(metadata.torch).toMatch(/^2\.11\.0\b/)
+  file = tensors
+  order = JSON.parse(metadata.order as string) as string[]
+})
+
+/** One layer in one dtype on one device, with PyTorch's weights. */
+class Setup {
+  readonly model: nn.Module
+  readonly #layer: LayerCase
+
+  constructor(
+    readonly name: string,
+    readonly dtype: Float,
+    readonly device: Device,
+  ) {
+    this.#layer = layers[name] as LayerCase
+    this.model = this.#layer.make().to(device).to(dtype)
+    const state = this.part('state')
+    const keys = order.filter((key) => key.startsWith(`${name}/`)).map((key) => key.slice(`${name}/state/`.length))
+    expect([...this.model.stateDict().keys()], 'keys of the state dict, in order').toEqual(keys)
+    this.model.loadStateDict(Object.fromEntries(Object.entries(state).map(([key, value]) => [key, this.#here(value)])))
+  }
+
+  /** The tensors of the fixture under layer/part, in float64 on the CPU. */
+  part(part: string): Named {
+    const prefix = `${this.name}/${part}/`
+    return Object.fromEntries([...file].flatMap(([key, value]) => (key.startsWith(prefix) ? [[key.slice(prefix.length), value]] : [])))
+  }
+
+  #here(x: Tensor): Tensor {
+    return x.dtype === 'int64' ? x.to(this.device) : x.to(this.dtype, this.device)
+  }
+
+  inputs(leaves: boolean): Named {
+    const variable = (x: Tensor): Tensor => (leaves && x.dtype !== 'int64' ? new Variable(x) : x)
+    return Object.fromEntries(Object.entries(this.part('input')).map(([key, x]) => [key, variable(this.#here(x))]))
+  }
+
+  target(): Tensor {
+    return this.#here(this.part('target').output as Tensor)
+  }
+
+  forward(inputs: Named): Named {
+    return this.#layer.forward(this.model as never, inputs)
+  }
+
+  async compare(actual: Named, part: string, loose = 1): Promise<void> {
+    const expected = this.part(part)
+    expect(Object.keys(actual).sort(), part).toEqual(Object.keys(expected).sort())
+    for (const [key, y] of Object.entries(actual)) {
+      const other = expected[key] as Tensor
+      expect(y.shape, `${part} ${key}: shape`).toEqual(other.shape)
+      expectClose(await numbersOf(y), await numbersOf(other), y.dtype, `${part} ${key}`, loose)
+    }
+  }
+}
+
+describe.each(devices())('on %s', (device) => {
+  describe.each(['float64', 'float32'] as const)('%s', (dtype) => {
+    test.each(Object.keys(layers))('%s: state dict, outputs, every gradient, and outputs in eval mode', async (name) => {
+      const setup = new Setup(name, dtype, device)
+      const inputs = setup.inputs(true)
+      const outputs = setup.forward(inputs)
+      await setup.compare(outputs, 'output')
+
+      const named = Object.entries(inputs).map(([key, x]): [string, Tensor] => [`input ${key}`, x])
+      const leaves = [...named, ...setup.model.namedParameters()].filter(([, x]) => x.requiresGrad)
+      const loss = Object.values(outputs)
+        .map((y, k) => y.mul(cotangent(y, k)).sum())
+        .reduce((a, b) => a.add(b))
+      const gradients = grad(loss, leaves.map(([, x]) => x))
+      await setup.compare(Object.fromEntries(leaves.map(([key, x]) => [key, gradients.get(x)])), 'gradient')
+
+      setup.model.eval()
+      await setup.compare(setup.forward(inputs), 'evaluated')
+    })
+
+    const trainings = Object.keys(layers).flatMap((name) => Object.keys(optimizers).map((optimizer): [string, keyof typeof optimizers] => [name, optimizer as never]))
+    test.each(trainings)('ten losses of %s with %s, and the state after them', async (name, optimizerName) => {
+      const setup = new Setup(name, dtype, device)
+      const inputs = setup.inputs(false)
+      const target = setup.target()
+      const parameters = setup.model.parameters()
+      const optimizer = optimizers[optimizerName](parameters)
+      const losses: Tensor[] = []
+      for (let step = 0; step < 10; step++) {
+        const loss = nn.functional.mseLoss(setup.forward(inputs).output as Tensor, target)
+        optimizer.step(grad(loss, parameters))
+        losses.push(loss)
+      }
+      const found = tensor(await Promise.all(losses.map((loss) => loss.item())), { dtype: 'float64' })
+      await setup.compare({ losses: found.to(dtype) }, optimizerName, 10) // each of ten steps adds its rounding
+      await setup.compare(Object.fromEntries(setup.model.stateDict()), `${optimizerName} after`, 10) // the same
+    })
+  })
+})
+
+describe.skipIf(devices().length > 1)('on cuda', () => {
+  test.skip(`${Object.keys(layers).length} layers: there is no CUDA device here`, () => {})
+})
