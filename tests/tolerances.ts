@@ -1,6 +1,7 @@
 // How close results must be to the expected ones: one table for every test. A test that needs more says by what factor, and why.
+
+import type { DType } from 'quarterturn'
 import { expect } from 'vitest'
-import { type DType } from 'quarterturn'
 
 /** |actual − expected| ≤ atol + rtol · |expected|. Expected values are computed in float64; integers and booleans are exact. */
 export const tolerances: { readonly [D in DType]: { readonly rtol: number; readonly atol: number } } = {
@@ -15,7 +16,13 @@ export const tolerances: { readonly [D in DType]: { readonly rtol: number; reado
 export const finiteDifference = { step: 1e-5, rtol: 1e-6, atol: 1e-7 }
 
 /** Fails, naming the worst element, unless every element is within the tolerance of `dtype` times `loose`. */
-export function expectClose(actual: ArrayLike<number>, expected: ArrayLike<number>, dtype: DType, what: string, loose = 1): void {
+export function expectClose(
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  dtype: DType,
+  what: string,
+  loose = 1,
+): void {
   expect(actual.length, `${what}: number of elements`).toBe(expected.length)
   const { rtol, atol } = tolerances[dtype]
   let worst = -1
@@ -32,6 +39,8 @@ export function expectClose(actual: ArrayLike<number>, expected: ArrayLike<numbe
     }
   }
   if (worst >= 0) {
-    expect.fail(`${what}: element ${worst} is ${actual[worst]}, expected ${expected[worst]} (${excess.toPrecision(3)} times the tolerance of ${dtype})`)
+    expect.fail(
+      `${what}: element ${worst} is ${actual[worst]}, expected ${expected[worst]} (${excess.toPrecision(3)} times the tolerance of ${dtype})`,
+    )
   }
 }

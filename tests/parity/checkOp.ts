@@ -1,7 +1,7 @@
 // Runs one parity case: values, dtypes, shapes and gradients against PyTorch's, gradients against finite differences.
 import { readFileSync } from 'node:fs'
-import { expect } from 'vitest'
 import { type Device, type DType, type GradOptions, grad, Tensor, tensor, Variable } from 'quarterturn'
+import { expect } from 'vitest'
 import { fromBfloat16, isDType, isFloat } from '../../src/tensor/dtype.js'
 import type { OpName } from '../../src/tensor/ops/index.js'
 import { type Meta, record } from '../../src/tensor/record.js'
@@ -119,8 +119,15 @@ class Run {
 
   #call(inputs: readonly (Tensor | undefined)[]): Tensor[] {
     const { op, attributes = {} } = this.one
-    const metas = this.fixture.outputs.map(({ shape }, k): Meta => ({ shape, dtype: this.fixture.dtypes[this.dtype]?.[k] as DType, device: this.device }))
-    const given = Object.fromEntries(Object.entries(attributes).map(([key, value]) => [key, /^-?Infinity$/.test(String(value)) ? Number(value) : value]))
+    const metas = this.fixture.outputs.map(
+      ({ shape }, k): Meta => ({ shape, dtype: this.fixture.dtypes[this.dtype]?.[k] as DType, device: this.device }),
+    )
+    const given = Object.fromEntries(
+      Object.entries(attributes).map(([key, value]) => [
+        key,
+        /^-?Infinity$/.test(String(value)) ? Number(value) : value,
+      ]),
+    )
     return record(op, inputs, { device: this.device, metas, ...given } as never).map((result) => new Tensor(result))
   }
 
@@ -162,7 +169,13 @@ class Run {
       expect(gradient === undefined, `${what}: absent`).toBe(expected[i] === null)
       if (gradient === undefined) continue
       expect(gradient.dtype, `${what}: dtype`).toBe((inputs[i] as Tensor).dtype)
-      expectClose(found[i] as number[], (expected[i] as JsonNumber[]).map(Number), this.#precision(gradient.dtype), what, this.#loose)
+      expectClose(
+        found[i] as number[],
+        (expected[i] as JsonNumber[]).map(Number),
+        this.#precision(gradient.dtype),
+        what,
+        this.#loose,
+      )
     }
   }
 
@@ -179,7 +192,9 @@ class Run {
       const parts = gradients.flatMap((gradient, index) => {
         if (gradient === undefined) return []
         const along = Array.from({ length: gradient.size }, (_, i) => direction(i, index + 7))
-        return [gradient.mul(tensor(along, { shape: gradient.shape, dtype: gradient.dtype, device: this.device })).sum()]
+        return [
+          gradient.mul(tensor(along, { shape: gradient.shape, dtype: gradient.dtype, device: this.device })).sum(),
+        ]
       })
       return parts.reduce((a, b) => a.add(b))
     }
@@ -190,21 +205,27 @@ class Run {
     await this.#compare('second derivative', gradients, (moved) => slope(moved, false))
   }
 
-  async #compare(what: string, gradients: (Tensor | undefined)[], f: (inputs: readonly (Tensor | undefined)[]) => Tensor): Promise<void> {
+  async #compare(
+    what: string,
+    gradients: (Tensor | undefined)[],
+    f: (inputs: readonly (Tensor | undefined)[]) => Tensor,
+  ): Promise<void> {
     const { step, rtol, atol } = finiteDifference
     for (const [index, gradient] of gradients.entries()) {
       if (gradient === undefined || gradient.size === 0) continue
       // The rows of an expanded input are one: they move together.
       const { layout, shape } = this.fixture.inputs[index] as InputFixture
       const free = layout === 'expanded' ? elements(shape.slice(1)) : gradient.size
-      const at = (sign: number): Promise<number> => f(this.#inputs({ index, by: (i) => sign * step * direction(i % free, index) })).item()
+      const at = (sign: number): Promise<number> =>
+        f(this.#inputs({ index, by: (i) => sign * step * direction(i % free, index) })).item()
       const [g, above, below] = await Promise.all([numbersOf(gradient), at(1), at(-1)])
       const slope = g.reduce((sum, value, i) => sum + value * direction(i % free, index), 0)
       const difference = (above - below) / (2 * step)
       const size = g.reduce((sum, value) => sum + Math.abs(value), 0)
-      expect(Math.abs(slope - difference), `${what} for input ${index}: ${difference}, gradient · direction: ${slope}`).toBeLessThanOrEqual(
-        atol + rtol * size,
-      )
+      expect(
+        Math.abs(slope - difference),
+        `${what} for input ${index}: ${difference}, gradient · direction: ${slope}`,
+      ).toBeLessThanOrEqual(atol + rtol * size)
     }
   }
 }
@@ -221,7 +242,14 @@ function direction(i: number, index: number): number {
 }
 
 /** A tensor of these row-major values whose elements lie in memory as `layout` says. */
-function laidOut(values: number[], shape: Shape, layout: Layout, dtype: DType, device: Device, gradients: boolean): Tensor {
+function laidOut(
+  values: number[],
+  shape: Shape,
+  layout: Layout,
+  dtype: DType,
+  device: Device,
+  gradients: boolean,
+): Tensor {
   const base = (data: number[], size: Shape): Tensor => {
     const made = tensor(data, { shape: size, dtype, device })
     return gradients ? new Variable(made) : made

@@ -1,7 +1,7 @@
 // Layers against PyTorch's: its state dict is loaded, then outputs, every gradient, and ten steps of training with each optimizer are compared.
 import { fileURLToPath } from 'node:url'
+import { type Device, devices, grad, loadCheckpointFile, nn, optim, type Tensor, tensor, Variable } from 'quarterturn'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { devices, type Device, grad, loadCheckpointFile, nn, optim, type Tensor, tensor, Variable } from 'quarterturn'
 import { expectClose } from '../tolerances.js'
 import { cotangent, numbersOf } from './checkOp.js'
 
@@ -66,7 +66,9 @@ let file: Map<string, Tensor>
 let order: string[]
 
 beforeAll(async () => {
-  const { tensors, metadata } = await loadCheckpointFile(fileURLToPath(new URL('fixtures/layers.safetensors', import.meta.url)))
+  const { tensors, metadata } = await loadCheckpointFile(
+    fileURLToPath(new URL('fixtures/layers.safetensors', import.meta.url)),
+  )
   expect(metadata.torch).toMatch(/^2\.11\.0\b/)
   file = tensors
   order = JSON.parse(metadata.order as string) as string[]
@@ -93,7 +95,9 @@ class Setup {
   /** The tensors of the fixture under layer/part, in float64 on the CPU. */
   part(part: string): Named {
     const prefix = `${this.name}/${part}/`
-    return Object.fromEntries([...file].flatMap(([key, value]) => (key.startsWith(prefix) ? [[key.slice(prefix.length), value]] : [])))
+    return Object.fromEntries(
+      [...file].flatMap(([key, value]) => (key.startsWith(prefix) ? [[key.slice(prefix.length), value]] : [])),
+    )
   }
 
   #here(x: Tensor): Tensor {
@@ -126,25 +130,33 @@ class Setup {
 
 describe.each(devices())('on %s', (device) => {
   describe.each(['float64', 'float32'] as const)('%s', (dtype) => {
-    test.each(Object.keys(layers))('%s: state dict, outputs, every gradient, and outputs in eval mode', async (name) => {
-      const setup = new Setup(name, dtype, device)
-      const inputs = setup.inputs(true)
-      const outputs = setup.forward(inputs)
-      await setup.compare(outputs, 'output')
+    test.each(Object.keys(layers))(
+      '%s: state dict, outputs, every gradient, and outputs in eval mode',
+      async (name) => {
+        const setup = new Setup(name, dtype, device)
+        const inputs = setup.inputs(true)
+        const outputs = setup.forward(inputs)
+        await setup.compare(outputs, 'output')
 
-      const named = Object.entries(inputs).map(([key, x]): [string, Tensor] => [`input ${key}`, x])
-      const leaves = [...named, ...setup.model.namedParameters()].filter(([, x]) => x.requiresGrad)
-      const loss = Object.values(outputs)
-        .map((y, k) => y.mul(cotangent(y, k)).sum())
-        .reduce((a, b) => a.add(b))
-      const gradients = grad(loss, leaves.map(([, x]) => x))
-      await setup.compare(Object.fromEntries(leaves.map(([key, x]) => [key, gradients.get(x)])), 'gradient')
+        const named = Object.entries(inputs).map(([key, x]): [string, Tensor] => [`input ${key}`, x])
+        const leaves = [...named, ...setup.model.namedParameters()].filter(([, x]) => x.requiresGrad)
+        const loss = Object.values(outputs)
+          .map((y, k) => y.mul(cotangent(y, k)).sum())
+          .reduce((a, b) => a.add(b))
+        const gradients = grad(
+          loss,
+          leaves.map(([, x]) => x),
+        )
+        await setup.compare(Object.fromEntries(leaves.map(([key, x]) => [key, gradients.get(x)])), 'gradient')
 
-      setup.model.eval()
-      await setup.compare(setup.forward(inputs), 'evaluated')
-    })
+        setup.model.eval()
+        await setup.compare(setup.forward(inputs), 'evaluated')
+      },
+    )
 
-    const trainings = Object.keys(layers).flatMap((name) => Object.keys(optimizers).map((optimizer): [string, keyof typeof optimizers] => [name, optimizer as never]))
+    const trainings = Object.keys(layers).flatMap((name) =>
+      Object.keys(optimizers).map((optimizer): [string, keyof typeof optimizers] => [name, optimizer as never]),
+    )
     test.each(trainings)('ten losses of %s with %s, and the state after them', async (name, optimizerName) => {
       const setup = new Setup(name, dtype, device)
       const inputs = setup.inputs(false)

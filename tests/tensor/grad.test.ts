@@ -1,6 +1,7 @@
 // Gradients as values: of variables and intermediates, twice, and what Gradients can do.
-import { expect, test } from 'vitest'
+
 import { dropout, type Gradients, grad, manualSeed, ones, type Tensor, tensor, Variable } from 'quarterturn'
+import { expect, test } from 'vitest'
 import { expectClose } from '../tolerances.js'
 
 const f64 = { dtype: 'float64' } as const
@@ -34,8 +35,24 @@ test('a penalty on the gradient trains: ∂/∂w of |∂(w·x²)/∂x|²', async
 })
 
 test('the gradient of a result that is no scalar is given with it', async () => {
-  const x = new Variable(tensor([[1, 2], [3, 4]], f64))
-  const gradients = grad(x.square(), [x], { gradient: tensor([[1, 0], [0, -1]], f64) })
+  const x = new Variable(
+    tensor(
+      [
+        [1, 2],
+        [3, 4],
+      ],
+      f64,
+    ),
+  )
+  const gradients = grad(x.square(), [x], {
+    gradient: tensor(
+      [
+        [1, 0],
+        [0, -1],
+      ],
+      f64,
+    ),
+  })
   expect(await numbers(gradients.get(x))).toEqual([2, 0, 0, -8])
 })
 
@@ -58,7 +75,12 @@ test('dropout: the gradient is the mask of the forward pass', async () => {
   const [value, slope] = await Promise.all([numbers(y), numbers(grad(y.sum(), [x]).get(x))])
   expect(slope).toEqual(value)
   const kept = value.filter((v) => v !== 0)
-  expectClose(kept, kept.map(() => 2 / 0.75), 'float64', 'kept elements')
+  expectClose(
+    kept,
+    kept.map(() => 2 / 0.75),
+    'float64',
+    'kept elements',
+  )
   expect(kept.length).toBeGreaterThan(650)
   expect(kept.length).toBeLessThan(850)
 })
@@ -68,13 +90,21 @@ test('Gradients: sums are matched by variable, scaling and clipping act on all o
   const half = (v: Variable): Tensor => v.square().sum().mul(0.5)
   const both = grad(half(a).add(half(b)), [a, b])
   const one = grad(half(b), [b])
-  const lists = async (gradients: Gradients): Promise<number[][]> => [await numbers(gradients.get(a)), await numbers(gradients.get(b))]
+  const lists = async (gradients: Gradients): Promise<number[][]> => [
+    await numbers(gradients.get(a)),
+    await numbers(gradients.get(b)),
+  ]
   expect(await lists(both)).toEqual([[3, 0], [4]])
   expect(await lists(one.add(both))).toEqual([[3, 0], [8]])
   expect(await lists(both.scale(-0.5))).toEqual([[-1.5, -0], [-2]])
   expect(await both.norm().item()).toBe(5)
   const clipped = await lists(both.clipByNorm(1))
-  expectClose(clipped.flat(), [0.6, 0, 0.8].map((g) => (g * 5) / (5 + 1e-6)), 'float64', 'clipped')
+  expectClose(
+    clipped.flat(),
+    [0.6, 0, 0.8].map((g) => (g * 5) / (5 + 1e-6)),
+    'float64',
+    'clipped',
+  )
   expect(await lists(both.clipByNorm(100))).toEqual([[3, 0], [4]])
   expect(one.has(a)).toBe(false)
   expect(() => one.get(a)).toThrowError(expect.objectContaining({ code: 'ERR_ARGUMENT' }))

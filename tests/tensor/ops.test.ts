@@ -1,11 +1,19 @@
 // Every operation of the table against PyTorch and finite differences, on every device that is there.
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
-import { describe, expect, test } from 'vitest'
 import { type DType, devices, tensor } from 'quarterturn'
+import { describe, expect, test } from 'vitest'
 import { native } from '../../src/native.js'
 import { ops } from '../../src/tensor/ops/index.js'
-import { type Case, type CaseFixture, caseLines, checkOp, type Fixture, numbersOf, readJson } from '../parity/checkOp.js'
+import {
+  type Case,
+  type CaseFixture,
+  caseLines,
+  checkOp,
+  type Fixture,
+  numbersOf,
+  readJson,
+} from '../parity/checkOp.js'
 
 const { torch, casesSha256, cases } = readJson('fixtures/ops.json') as Fixture
 
@@ -58,7 +66,9 @@ describe('the table of operations', () => {
 })
 
 describe.each(devices())('on %s', (device) => {
-  test.each(cases.map((fixture): [string, CaseFixture] => [fixture.case, fixture]))('%s', (_, fixture) => checkOp(fixture, device))
+  test.each(cases.map((fixture): [string, CaseFixture] => [fixture.case, fixture]))('%s', (_, fixture) =>
+    checkOp(fixture, device),
+  )
 
   test.each<[DType, number[]]>([
     ['float64', [0.1, -1e300, 5e-324]],

@@ -1,15 +1,16 @@
 // The shape rules agree with what the engine really computes, for random shapes: sizes 0 … 4, up to four axes.
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
 import { cat, full, stack, Tensor, where, zeros } from 'quarterturn'
+import { expect, test } from 'vitest'
 import type { OpName } from '../../src/tensor/ops/index.js'
-import { record, type Result } from '../../src/tensor/record.js'
+import { type Result, record } from '../../src/tensor/record.js'
 import { elements, type Shape } from '../../src/tensor/shape.js'
 
 const runs = { numRuns: 60 }
 const size = fc.nat({ max: 4 })
 const shapes = (least = 0, most = 4): fc.Arbitrary<number[]> => fc.array(size, { minLength: least, maxLength: most })
-const positive = (least = 0, most = 4): fc.Arbitrary<number[]> => fc.array(fc.integer({ min: 1, max: 4 }), { minLength: least, maxLength: most })
+const positive = (least = 0, most = 4): fc.Arbitrary<number[]> =>
+  fc.array(fc.integer({ min: 1, max: 4 }), { minLength: least, maxLength: most })
 const axis = (shape: Shape): fc.Arbitrary<number> => fc.nat({ max: Math.max(0, shape.length - 1) })
 const subset = (shape: Shape): fc.Arbitrary<number[]> => fc.subarray(shape.map((_, i) => i))
 /** A shape that broadcasts to `shape`: some axes are 1, some leading ones are missing. */
@@ -76,7 +77,16 @@ property(
 property(
   'permute, transpose and flip',
   shapes(1).chain((shape) =>
-    fc.tuple(fc.constant(shape), fc.shuffledSubarray(shape.map((_, i) => i), { minLength: shape.length }), axis(shape), axis(shape), subset(shape)),
+    fc.tuple(
+      fc.constant(shape),
+      fc.shuffledSubarray(
+        shape.map((_, i) => i),
+        { minLength: shape.length },
+      ),
+      axis(shape),
+      axis(shape),
+      subset(shape),
+    ),
   ),
   async ([shape, dims, a, b, flipped]) => {
     const x = zeros(shape)
@@ -89,28 +99,58 @@ property(
 property(
   'slice, select, split and unbind',
   shapes(1).chain((shape) =>
-    fc.tuple(fc.constant(shape), axis(shape), fc.integer({ min: -6, max: 6 }), fc.integer({ min: -6, max: 6 }), fc.integer({ min: 1, max: 3 })),
+    fc.tuple(
+      fc.constant(shape),
+      axis(shape),
+      fc.integer({ min: -6, max: 6 }),
+      fc.integer({ min: -6, max: 6 }),
+      fc.integer({ min: 1, max: 3 }),
+    ),
   ),
   async ([shape, dim, start, end, step]) => {
     const x = zeros(shape)
     await agrees(x.slice(dim, start, end, step))
     const n = shape[dim] as number
-    for (const part of [...x.unbind(dim), ...x.split([n, 0], dim), ...(n > 0 ? [x.select(dim, -1), ...x.split([1, n - 1], dim)] : [])]) await agrees(part)
+    for (const part of [
+      ...x.unbind(dim),
+      ...x.split([n, 0], dim),
+      ...(n > 0 ? [x.select(dim, -1), ...x.split([1, n - 1], dim)] : []),
+    ])
+      await agrees(part)
   },
 )
 
 property(
   'cat and stack',
-  shapes(1).chain((shape) => fc.tuple(fc.constant(shape), axis(shape), fc.array(size, { minLength: 1, maxLength: 3 }), fc.nat({ max: shape.length }))),
+  shapes(1).chain((shape) =>
+    fc.tuple(
+      fc.constant(shape),
+      axis(shape),
+      fc.array(size, { minLength: 1, maxLength: 3 }),
+      fc.nat({ max: shape.length }),
+    ),
+  ),
   async ([shape, dim, sizes, at]) => {
-    await agrees(cat(sizes.map((n) => zeros(shape.map((old, i) => (i === dim ? n : old)))), dim))
-    await agrees(stack(sizes.map(() => zeros(shape)), at))
+    await agrees(
+      cat(
+        sizes.map((n) => zeros(shape.map((old, i) => (i === dim ? n : old)))),
+        dim,
+      ),
+    )
+    await agrees(
+      stack(
+        sizes.map(() => zeros(shape)),
+        at,
+      ),
+    )
   },
 )
 
 property(
   'gather and indexSelect',
-  positive(1).chain((shape) => fc.tuple(fc.constant(shape), axis(shape), fc.tuple(...shape.map((n) => fc.nat({ max: n }))), size)),
+  positive(1).chain((shape) =>
+    fc.tuple(fc.constant(shape), axis(shape), fc.tuple(...shape.map((n) => fc.nat({ max: n }))), size),
+  ),
   async ([shape, dim, smaller, n]) => {
     const index = smaller.map((m, i) => (i === dim ? n : m))
     await agrees(zeros(shape).gather(dim, zeros(index, { dtype: 'int64' })))
@@ -122,7 +162,8 @@ property(
   'reductions',
   shapes().chain((shape) => fc.tuple(fc.constant(shape), subset(shape), fc.boolean())),
   async ([shape, dims, keepDim]) => {
-    for (const op of ['sum', 'mean', 'any', 'all', 'logSumExp'] as const) await allAgree(op, [zeros(shape)], { dims, keepDim })
+    for (const op of ['sum', 'mean', 'any', 'all', 'logSumExp'] as const)
+      await allAgree(op, [zeros(shape)], { dims, keepDim })
     await allAgree('variance', [zeros(shape)], { dims, keepDim, correction: 0 })
     const extremes = shape.map((n) => Math.max(1, n))
     for (const op of ['amax', 'amin'] as const) await allAgree(op, [zeros(extremes)], { dims, keepDim })
@@ -135,7 +176,14 @@ property(
   positive(1).chain((shape) => fc.tuple(fc.constant(shape), axis(shape), fc.boolean(), fc.nat({ max: 4 }))),
   async ([shape, dim, keepDim, k]) => {
     const x = zeros(shape)
-    for (const y of [x.prod(dim, { keepDim }), x.argmax(dim, { keepDim }), x.argmin(dim, { keepDim }), x.cumsum(dim), x.softmax(dim), x.logSoftmax(dim)]) {
+    for (const y of [
+      x.prod(dim, { keepDim }),
+      x.argmax(dim, { keepDim }),
+      x.argmin(dim, { keepDim }),
+      x.cumsum(dim),
+      x.softmax(dim),
+      x.logSoftmax(dim),
+    ]) {
       await agrees(y)
     }
     const top = x.topk(Math.min(k, shape[dim] as number), { dim })
@@ -146,9 +194,13 @@ property(
 
 property(
   'matmul and linear',
-  fc.tuple(shapes(0, 2), size, size, size, fc.boolean(), fc.boolean()).chain(([batch, m, k, n, left, right]) =>
-    fc.tuple(narrower(batch), narrower(batch)).map(([a, b]) => ({ a: left ? [...a, m, k] : [k], b: right ? [...b, k, n] : [k], n, batch })),
-  ),
+  fc
+    .tuple(shapes(0, 2), size, size, size, fc.boolean(), fc.boolean())
+    .chain(([batch, m, k, n, left, right]) =>
+      fc
+        .tuple(narrower(batch), narrower(batch))
+        .map(([a, b]) => ({ a: left ? [...a, m, k] : [k], b: right ? [...b, k, n] : [k], n, batch })),
+    ),
   async ({ a, b, n, batch }) => {
     await agrees(zeros(a).matmul(zeros(b)))
     const width = a.at(-1) as number
@@ -156,16 +208,32 @@ property(
   },
 )
 
-const pair = (least: number, most: number): fc.Arbitrary<[number, number]> => fc.tuple(fc.integer({ min: least, max: most }), fc.integer({ min: least, max: most }))
+const pair = (least: number, most: number): fc.Arbitrary<[number, number]> =>
+  fc.tuple(fc.integer({ min: least, max: most }), fc.integer({ min: least, max: most }))
 
 property(
   'conv2d and pooling',
-  fc.record({ b: size, c: fc.integer({ min: 1, max: 2 }), o: fc.integer({ min: 1, max: 2 }), image: pair(5, 9), kernel: pair(1, 3), stride: pair(1, 3), padding: pair(0, 2), dilation: pair(1, 2), groups: fc.integer({ min: 1, max: 2 }), size: pair(1, 6) }),
+  fc.record({
+    b: size,
+    c: fc.integer({ min: 1, max: 2 }),
+    o: fc.integer({ min: 1, max: 2 }),
+    image: pair(5, 9),
+    kernel: pair(1, 3),
+    stride: pair(1, 3),
+    padding: pair(0, 2),
+    dilation: pair(1, 2),
+    groups: fc.integer({ min: 1, max: 2 }),
+    size: pair(1, 6),
+  }),
   async ({ b, c, o, image, kernel, stride, padding, dilation, groups, size }) => {
     const x = zeros([b, c * groups, ...image])
     await allAgree('conv2d', [x, zeros([o * groups, c, ...kernel]), undefined], { stride, padding, dilation, groups })
     // libtorch pads by at most half of the window.
-    const window = { kernel, stride, padding: padding.map((p, i) => Math.min(p, Math.floor((kernel[i] as number) / 2))) }
+    const window = {
+      kernel,
+      stride,
+      padding: padding.map((p, i) => Math.min(p, Math.floor((kernel[i] as number) / 2))),
+    }
     await allAgree('maxPool2d', [x], window)
     await allAgree('avgPool2d', [x], window)
     await allAgree('adaptiveAvgPool2d', [x], { size })
@@ -179,26 +247,34 @@ property(
     const index = zeros(shape, { dtype: 'int64' })
     await allAgree('embedding', [zeros([n, d]), index], { paddingIndex: -1 })
     await allAgree('layerNorm', [zeros([...shape, n, d]), zeros([n, d]), undefined], { shape: [n, d], eps: 1e-5 })
-    for (const reduction of ['none', 'mean', 'sum']) await allAgree('crossEntropy', [zeros([...shape, d]), index], { ignoreIndex: -100, reduction, labelSmoothing: 0 })
+    for (const reduction of ['none', 'mean', 'sum'])
+      await allAgree('crossEntropy', [zeros([...shape, d]), index], { ignoreIndex: -100, reduction, labelSmoothing: 0 })
   },
 )
 
-property('the recurrences', fc.tuple(size, size, fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 4 }), fc.boolean()), async ([b, t, i, h, reverse]) => {
-  const x = zeros([b, t, i])
-  const state = zeros([b, h])
-  const weights = (gates: number): Tensor[] => [zeros([gates * h, i]), zeros([gates * h, h])]
-  await allAgree('lstm', [x, state, state, ...weights(4)], { reverse })
-  await allAgree('gru', [x, state, ...weights(3)], { reverse })
-  await allAgree('rnn', [x, state, ...weights(1)], { reverse, nonlinearity: 'tanh' })
-})
+property(
+  'the recurrences',
+  fc.tuple(size, size, fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 4 }), fc.boolean()),
+  async ([b, t, i, h, reverse]) => {
+    const x = zeros([b, t, i])
+    const state = zeros([b, h])
+    const weights = (gates: number): Tensor[] => [zeros([gates * h, i]), zeros([gates * h, h])]
+    await allAgree('lstm', [x, state, state, ...weights(4)], { reverse })
+    await allAgree('gru', [x, state, ...weights(3)], { reverse })
+    await allAgree('rnn', [x, state, ...weights(1)], { reverse, nonlinearity: 'tanh' })
+  },
+)
 
 property('making', shapes(), async (shape) => {
   await agrees(zeros(shape))
   await agrees(full(shape, 1, { dtype: 'bool' }))
 })
 
-test.each([[[3, 2]], [[6]], [[1, 2, 3]], [[2, 2]]])('the comparison itself notices that %j is not [2, 3]', async (shape) => {
-  const x = zeros([2, 3])
-  const [wrong] = record('foreachScale', [x], { factor: 1, metas: [{ shape, dtype: 'float32', device: 'cpu' }] })
-  await expect(agrees(new Tensor(wrong as Result))).rejects.toThrow()
-})
+test.each([[[3, 2]], [[6]], [[1, 2, 3]], [[2, 2]]])(
+  'the comparison itself notices that %j is not [2, 3]',
+  async (shape) => {
+    const x = zeros([2, 3])
+    const [wrong] = record('foreachScale', [x], { factor: 1, metas: [{ shape, dtype: 'float32', device: 'cpu' }] })
+    await expect(agrees(new Tensor(wrong as Result))).rejects.toThrow()
+  },
+)

@@ -1,17 +1,31 @@
 // Variables, and the operations that only have an effect.
-import { expect, test } from 'vitest'
+
 import { grad, noGrad, Tensor, tensor, Variable } from 'quarterturn'
+import { expect, test } from 'vitest'
 import { native } from '../../src/native.js'
 import { newId, request, write } from '../../src/tensor/queue.js'
-import { record, type Result } from '../../src/tensor/record.js'
+import { type Result, record } from '../../src/tensor/record.js'
 
 const f64 = { dtype: 'float64' } as const
 
 test('variable: has elements of its own, also when it is made from a view', async () => {
-  const source = new Variable(tensor([[1, 2], [3, 4]]))
+  const source = new Variable(
+    tensor([
+      [1, 2],
+      [3, 4],
+    ]),
+  )
   const copy = new Variable(source.transpose())
-  source.assign(tensor([[9, 9], [9, 9]]))
-  expect(await copy.toArray()).toEqual([[1, 3], [2, 4]])
+  source.assign(
+    tensor([
+      [9, 9],
+      [9, 9],
+    ]),
+  )
+  expect(await copy.toArray()).toEqual([
+    [1, 3],
+    [2, 4],
+  ])
 })
 
 test('assign: overwrites in place, converts the dtype, takes no part in gradients, and keeps the variable a leaf', async () => {
@@ -29,7 +43,9 @@ test('assign: overwrites in place, converts the dtype, takes no part in gradient
 
 test('assign: another shape is refused, with both named', () => {
   const v = new Variable(tensor([1, 2]), { name: 'weight' })
-  expect(() => v.assign(tensor([1]))).toThrowError(expect.objectContaining({ code: 'ERR_SHAPE', expected: '[2]', got: '[1]' }))
+  expect(() => v.assign(tensor([1]))).toThrowError(
+    expect.objectContaining({ code: 'ERR_SHAPE', expected: '[2]', got: '[1]' }),
+  )
 })
 
 test('requireGrad: a frozen variable takes no gradients until it is released', async () => {
@@ -47,7 +63,9 @@ test('requireGrad: whole numbers take no gradients', () => {
   expect(() => {
     v.requiresGrad = true
   }).toThrowError(expect.objectContaining({ code: 'ERR_DTYPE' }))
-  expect(() => new Variable(tensor([1n]), { requiresGrad: true })).toThrowError(expect.objectContaining({ code: 'ERR_DTYPE' }))
+  expect(() => new Variable(tensor([1n]), { requiresGrad: true })).toThrowError(
+    expect.objectContaining({ code: 'ERR_DTYPE' }),
+  )
 })
 
 test('noGrad: what is computed inside carries no graph, and the mode ends with the function', () => {
@@ -75,7 +93,13 @@ test('mark: is answered only after what was queued before it', async () => {
 test('undefine: a program that was released cannot be run any more', async () => {
   const program = newId()
   const [input, output] = [newId(), newId()]
-  write('define', 0, [], [], [program, 1, input, 1, output, native().operations().indexOf('exp'), 1, input, 1, output, 0])
+  write(
+    'define',
+    0,
+    [],
+    [],
+    [program, 1, input, 1, output, native().operations().indexOf('exp'), 1, input, 1, output, 0],
+  )
   const x = tensor([0], f64)
   const run = (): Tensor => new Tensor(record('checkpoint', [x], { metas: [x], program })[0] as Result)
   const before = run()
