@@ -1,51 +1,66 @@
-// Our side of train/g2p and train/g2p-time: the model of examples/g2p on its own batches, which are also written to a file for the opponent.
-import { writeFileSync } from 'node:fs'
-import { grad, models, optim, type Tensor, tensor } from 'quarterturn'
+// Our side of train/g2p (`part` "error": the whole of examples/g2p, with a seed) and of train/g2p-time (`part` "step": its training step,
+// on batches that are written to a file for the other side).
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { grad, models, optim, type Tensor } from 'quarterturn'
 import { readDictionary } from '../../examples/g2p/dictionary.js'
 import { g2p, pairs, vocabularies } from '../../examples/g2p/g2p.js'
 import { options, serve, spread } from './common.js'
 
-/** Batches of one epoch are plenty for timing. */
-const BATCHES = 600
+const EPOCHS = 4
+const BATCH = 128
+const KEPT = 320
 
-const given = options() as unknown as { batches?: string; seed?: number; lr: number; betas: [number, number]; weightDecay: number; clip: number }
-
-/** Phoneme error on the test words in %, greedily, after the training of the main job, without its limit of time. */
-async function phonemeError(): Promise<number> {
-  const { greedy } = await g2p({ seed: given.seed ?? 1, minutes: 60, beam: 2, progress: false })
-  return 100 * greedy.symbols
+interface Given {
+  part: 'error' | 'step'
+  seed: number
+  batches: string
+  clip: number
+  lr: number
+  betas: [number, number]
+  weightDecay: number
 }
 
-interface Batch {
-  source: number[][]
-  target: number[][]
-}
+const given = options() as unknown as Given
 
-async function makeBatches(model: models.EncoderDecoder): Promise<Batch[]> {
-  const batches: Batch[] = []
-  for await (const { source, target } of model.loader(pairs(readDictionary().training), { batch: 128, seed: 1 })) {
-    batches.push({ source: (await source.toArray()) as number[][], target: (await target.toArray()) as number[][] })
-    if (batches.length === BATCHES) break
+async function serveError(): Promise<void> {
+  const measure = async () => {
+    const result = await g2p({ seed: given.seed, minutes: 1e6, progress: false })
+    return 100 * result.greedy.symbols
   }
-  return batches
+  await serve({ measure })
 }
 
-async function trainingStep(file: string): Promise<() => Promise<number>> {
-  const model = new models.EncoderDecoder(vocabularies(readDictionary().training))
+async function serveStep(): Promise<void> {
+  const words = readDictionary()
+  const model = new models.EncoderDecoder(vocabularies(words.training))
   const parameters = model.parameters()
   for (const [k, parameter] of parameters.entries()) parameter.assign(spread(parameter.shape, 1000 * k, 0.08))
   const optimizer = new optim.AdamW(parameters, { lr: given.lr, betas: given.betas, weightDecay: given.weightDecay })
-  const made = await makeBatches(model)
-  writeFileSync(file, JSON.stringify({ batches: made, letters: model.source.size, phonemes: model.target.size }))
-  const int64 = (rows: number[][]): Tensor => tensor(rows, { dtype: 'int64' })
-  const batches = made.map(({ source, target }) => ({ source: int64(source), target: int64(target) }))
-  let count = 0
-  return async () => {
-    const loss = model.loss(batches[count++ % batches.length] as models.PairBatch)
-    optimizer.step(grad(loss, parameters).clipByNorm(given.clip))
-    return await loss.item()
+
+  const loader = model.loader(pairs(words.training), { batch: BATCH, seed: 1 })
+  const batches: { source: Tensor; target: Tensor }[] = []
+  for await (const { source, target } of loader) {
+    batches.push({ source, target })
+    if (batches.length === KEPT) break
   }
+  const arrays = await Promise.all(
+    batches.map(async ({ source, target }) => ({ source: await source.toArray(), target: await target.toArray() })),
+  )
+  mkdirSync(dirname(given.batches), { recursive: true })
+  writeFileSync(
+    given.batches,
+    JSON.stringify({ letters: model.source.size, phonemes: model.target.size, batches: arrays }),
+  )
+
+  let count = 0
+  const step = async () => {
+    const loss = model.loss(batches[count++ % KEPT] as (typeof batches)[number])
+    optimizer.step(grad(loss, parameters).clipByNorm(given.clip))
+    return (await loss.item()) as number
+  }
+  // The figure: how many steps the whole training has.
+  await serve({ step, measure: async () => EPOCHS * loader.length })
 }
 
-if (given.batches === undefined) await serve({ about: 'quarterturn', measure: phonemeError })
-else await serve({ about: 'quarterturn, AdamW, float32', step: await trainingStep(given.batches) })
+await (given.part === 'error' ? serveError() : serveStep())
