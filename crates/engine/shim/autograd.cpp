@@ -6,13 +6,19 @@
 using quarterturn::guarded;
 using quarterturn::list;
 
+// Some derivatives that are zero everywhere come without elements, which nothing outside libtorch may touch.
+static at::Tensor *owned(const at::Tensor &gradient) {
+  if (!gradient.defined()) return nullptr;
+  return new at::Tensor(gradient._is_zerotensor() ? at::zeros(gradient.sizes(), gradient.options()) : gradient);
+}
+
 // A gradient that does not exist is a null pointer in `gradients`.
 extern "C" char *qt_grad(const at::Tensor *loss, const at::Tensor *seed, const at::Tensor *const *variables, size_t count,
                          bool retain, bool create, at::Tensor **gradients) {
   return guarded([&] {
     std::vector<at::Tensor> seeds{seed == nullptr ? at::Tensor() : *seed};
     auto found = torch::autograd::grad({*loss}, list(variables, count), seeds, retain, create, /*allow_unused=*/true);
-    for (size_t i = 0; i < count; ++i) gradients[i] = found[i].defined() ? new at::Tensor(found[i]) : nullptr;
+    for (size_t i = 0; i < count; ++i) gradients[i] = owned(found[i]);
   });
 }
 
@@ -21,7 +27,7 @@ extern "C" char *qt_grad_many(const at::Tensor *const *outputs, const at::Tensor
                               size_t inputs_count, bool create, at::Tensor **gradients) {
   return guarded([&] {
     auto found = torch::autograd::grad(list(outputs, count), list(inputs, inputs_count), list(seeds, count), create, create, /*allow_unused=*/true);
-    for (size_t i = 0; i < inputs_count; ++i) gradients[i] = found[i].defined() ? new at::Tensor(found[i]) : nullptr;
+    for (size_t i = 0; i < inputs_count; ++i) gradients[i] = owned(found[i]);
   });
 }
 
