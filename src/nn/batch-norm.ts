@@ -33,12 +33,19 @@ export abstract class BatchNorm extends Module {
   readonly eps: number
   readonly momentum: number
 
-  constructor(numFeatures: number, { eps = 1e-5, momentum = 0.1, affine = true, trackRunningStats = true, ...options }: BatchNormLayerOptions = {}) {
+  constructor(
+    numFeatures: number,
+    { eps = 1e-5, momentum = 0.1, affine = true, trackRunningStats = true, ...options }: BatchNormLayerOptions = {},
+  ) {
     super()
     const name = new.target.name
     const shape = [whole(numFeatures, 'numFeatures', name, 1)]
     if (!(momentum >= 0 && momentum <= 1)) {
-      throw new ArgumentError(`${name}: momentum must be within 0 … 1, got ${String(momentum)}`, { op: name, expected: '0 … 1', got: String(momentum) })
+      throw new ArgumentError(`${name}: momentum must be within 0 … 1, got ${String(momentum)}`, {
+        op: name,
+        expected: '0 … 1',
+        got: String(momentum),
+      })
     }
     this.eps = eps
     this.momentum = momentum
@@ -55,18 +62,28 @@ export abstract class BatchNorm extends Module {
 
   /** The keys of torch. */
   protected override *members(): Iterable<readonly [string, unknown]> {
-    const names: Record<string, string> = { runningMean: 'running_mean', runningVar: 'running_var', numBatchesTracked: 'num_batches_tracked' }
+    const names: Record<string, string> = {
+      runningMean: 'running_mean',
+      runningVar: 'running_var',
+      numBatchesTracked: 'num_batches_tracked',
+    }
     for (const [key, value] of Object.entries(this)) yield [names[key] ?? key, value]
   }
 
   protected normalise(x: Tensor, ranks: readonly number[], form: string): Tensor {
     const op = 'batchNorm'
-    if (!ranks.includes(x.rank)) throw new ShapeError(`${op}: input must be ${form}, got ${show(x.shape)}`, { op, expected: form, got: show(x.shape) })
+    if (!ranks.includes(x.rank))
+      throw new ShapeError(`${op}: input must be ${form}, got ${show(x.shape)}`, {
+        op,
+        expected: form,
+        got: show(x.shape),
+      })
     const { weight, bias, runningMean, runningVar, momentum, eps } = this
     const training = this.training || runningMean === undefined
     const y = batchNorm(x, { weight, bias, runningMean, runningVar, training, momentum, eps })
     const { numBatchesTracked } = this
-    if (this.training && numBatchesTracked !== undefined) scope(() => noGrad(() => void numBatchesTracked.assign(numBatchesTracked.add(1))))
+    if (this.training && numBatchesTracked !== undefined)
+      scope(() => noGrad(() => void numBatchesTracked.assign(numBatchesTracked.add(1))))
     return y
   }
 }

@@ -27,6 +27,11 @@ export class Buffer<D extends DType = DType> extends Variable<D> {
 
   /** @throws ArgumentError for true: a Buffer is not trained. */
   override set requiresGrad(value: boolean) {
-    if (value) throw new ArgumentError(`requiresGrad: ${this.name || 'a Buffer'} takes no gradients; make it a Variable`, { op: 'requiresGrad', expected: 'a Variable', got: 'a Buffer' })
+    if (value)
+      throw new ArgumentError(`requiresGrad: ${this.name || 'a Buffer'} takes no gradients; make it a Variable`, {
+        op: 'requiresGrad',
+        expected: 'a Variable',
+        got: 'a Buffer',
+      })
   }
 }

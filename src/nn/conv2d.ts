@@ -3,7 +3,7 @@ import { ArgumentError } from '../errors.js'
 import { whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Variable } from '../tensor/variable.js'
-import { conv2d, type Pair, pair, type PairLike } from './functional.js'
+import { conv2d, type Pair, type PairLike, pair } from './functional.js'
 import { uniform } from './init.js'
 import type { ParameterOptions } from './linear.js'
 import { Module } from './module.js'
@@ -47,7 +47,10 @@ export class Conv2d extends Module {
     whole(outChannels, 'outChannels', op, 1)
     this.groups = whole(groups, 'groups', op, 1)
     if (inChannels % groups !== 0 || outChannels % groups !== 0) {
-      throw new ArgumentError(`Conv2d: groups must divide both ${inChannels} and ${outChannels} channels, got ${groups}`, { op, expected: 'a divisor', got: String(groups) })
+      throw new ArgumentError(
+        `Conv2d: groups must divide both ${inChannels} and ${outChannels} channels, got ${groups}`,
+        { op, expected: 'a divisor', got: String(groups) },
+      )
     }
     const [h, w] = pair(kernel, 'kernel', op, 1)
     this.stride = pair(stride, 'stride', op, 1)

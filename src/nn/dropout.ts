@@ -19,7 +19,12 @@ export class Dropout extends Module {
 
   constructor(p = 0.5) {
     super()
-    if (!(p >= 0 && p <= 1)) throw new ArgumentError(`Dropout: p must be within 0 … 1, got ${String(p)}`, { op: 'Dropout', expected: '0 … 1', got: String(p) })
+    if (!(p >= 0 && p <= 1))
+      throw new ArgumentError(`Dropout: p must be within 0 … 1, got ${String(p)}`, {
+        op: 'Dropout',
+        expected: '0 … 1',
+        got: String(p),
+      })
     this.p = p
   }
 

@@ -40,7 +40,9 @@ export class Embedding extends Module {
     const at = this.paddingIndex
     this.weight = variable(() => {
       const rows = normal([numEmbeddings, embeddingDim], 0, 1, options)
-      return at === undefined ? rows : cat([rows.slice(0, 0, at), zeros([1, embeddingDim], options), rows.slice(0, at + 1)])
+      return at === undefined
+        ? rows
+        : cat([rows.slice(0, 0, at), zeros([1, embeddingDim], options), rows.slice(0, at + 1)])
     })
   }
 

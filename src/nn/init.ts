@@ -54,7 +54,11 @@ export function gain(nonlinearity: GainOf, slope = 0.01): number {
     case 'leakyRelu':
       return Math.sqrt(2 / (1 + slope ** 2))
     default:
-      throw new ArgumentError(`gain: unknown nonlinearity ${String(nonlinearity)}`, { op: 'gain', expected: 'linear, sigmoid, tanh, relu or leakyRelu', got: String(nonlinearity) })
+      throw new ArgumentError(`gain: unknown nonlinearity ${String(nonlinearity)}`, {
+        op: 'gain',
+        expected: 'linear, sigmoid, tanh, relu or leakyRelu',
+        got: String(nonlinearity),
+      })
   }
 }
 
@@ -76,26 +80,41 @@ export function kaimingNormal(shape: Shape, options: KaimingOptions = {}): Varia
   return normal(shape, 0, kaimingStd(shape, options, 'kaimingNormal'), options)
 }
 
-function kaimingStd(shape: Shape, { mode = 'fanIn', nonlinearity = 'leakyRelu', a = 0 }: KaimingOptions, op: string): number {
+function kaimingStd(
+  shape: Shape,
+  { mode = 'fanIn', nonlinearity = 'leakyRelu', a = 0 }: KaimingOptions,
+  op: string,
+): number {
   const { fanIn, fanOut } = fans(shape, op)
   return gain(nonlinearity, a) / Math.sqrt(mode === 'fanIn' ? fanIn : fanOut)
 }
 
 /** Uniform on ±factor·√(6 / (fan in + fan out)) (Glorot and Bengio 2010, eq. 16). */
-export function xavierUniform(shape: Shape, { gain: factor = 1, ...options }: InitOptions & { gain?: number } = {}): Variable {
+export function xavierUniform(
+  shape: Shape,
+  { gain: factor = 1, ...options }: InitOptions & { gain?: number } = {},
+): Variable {
   const { fanIn, fanOut } = fans(shape, 'xavierUniform')
   const bound = factor * Math.sqrt(6 / (fanIn + fanOut))
   return uniform(shape, -bound, bound, options)
 }
 
 /** Normal with standard deviation factor·√(2 / (fan in + fan out)). */
-export function xavierNormal(shape: Shape, { gain: factor = 1, ...options }: InitOptions & { gain?: number } = {}): Variable {
+export function xavierNormal(
+  shape: Shape,
+  { gain: factor = 1, ...options }: InitOptions & { gain?: number } = {},
+): Variable {
   const { fanIn, fanOut } = fans(shape, 'xavierNormal')
   return normal(shape, 0, factor * Math.sqrt(2 / (fanIn + fanOut)), options)
 }
 
 function fans(shape: Shape, op: string): { fanIn: number; fanOut: number } {
-  if (shape.length < 2) throw new ShapeError(`${op}: shape must be [out, in, …], got ${show(shape)}`, { op, expected: '[out, in, …]', got: show(shape) })
+  if (shape.length < 2)
+    throw new ShapeError(`${op}: shape must be [out, in, …], got ${show(shape)}`, {
+      op,
+      expected: '[out, in, …]',
+      got: show(shape),
+    })
   const [out, input, ...field] = shape as [number, number, ...number[]]
   return { fanIn: input * elements(field), fanOut: out * elements(field) }
 }
@@ -112,7 +131,10 @@ const CUBIC_STEPS = 6
  * It is the polar factor of a normal matrix, by Newton–Schulz iterations in float64: 60 products of the matrix with its transpose.
  * Differs from torch, which takes the factor Q of a QR decomposition: the same distribution.
  */
-export function orthogonal(shape: Shape, { gain: factor = 1, dtype = 'float32', device = 'cpu' }: InitOptions & { gain?: number } = {}): Variable {
+export function orthogonal(
+  shape: Shape,
+  { gain: factor = 1, dtype = 'float32', device = 'cpu' }: InitOptions & { gain?: number } = {},
+): Variable {
   const { fanIn: input } = fans(shape, 'orthogonal')
   const out = shape[0] as number
   return variable(() => {

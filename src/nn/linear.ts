@@ -1,6 +1,7 @@
 // Linear: an affine map of the last axis.
-import type { FloatDType } from '../tensor/dtype.js'
+
 import type { TensorOptions } from '../tensor/create.js'
+import type { FloatDType } from '../tensor/dtype.js'
 import { whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Variable } from '../tensor/variable.js'

@@ -1,6 +1,6 @@
 // LSTM: long short-term memory, in layers and directions.
 import type { Tensor } from '../tensor/tensor.js'
-import { lstm, type LSTMState } from './functional.js'
+import { type LSTMState, lstm } from './functional.js'
 import { Recurrent, type RecurrentOptions } from './recurrent.js'
 
 /**

@@ -32,14 +32,19 @@ export function findMembers(root: Module, entriesOf: (value: object) => Entries 
     }
     seen.set(value, path)
     if (value instanceof Variable) {
-      if (members.variables.has(path)) throw new ArgumentError(`Module: two parameters have the path ${path}; a key must not contain a dot`, { op: 'Module', got: path })
+      if (members.variables.has(path))
+        throw new ArgumentError(`Module: two parameters have the path ${path}; a key must not contain a dot`, {
+          op: 'Module',
+          got: path,
+        })
       members.variables.set(path, value)
       members.owners.set(value, owner)
       return
     }
     const inside = own === undefined ? owner : (value as Module)
     if (own !== undefined) members.modules.set(path, inside)
-    for (const [key, item] of entries as Entries) visit(item, path === '' ? String(key) : `${path}.${String(key)}`, inside)
+    for (const [key, item] of entries as Entries)
+      visit(item, path === '' ? String(key) : `${path}.${String(key)}`, inside)
   }
   visit(root, '', root)
   return members

@@ -114,11 +114,18 @@ export abstract class Module {
   to(target: DeviceLike | FloatDType): this {
     const dtype = isDType(target) || String(target).startsWith('float') ? checkDType(target, 'Module.to') : undefined
     if (dtype !== undefined && !isFloat(dtype)) {
-      throw new ArgumentError(`Module.to: parameters need a float dtype, got ${dtype}`, { op: 'Module.to', expected: 'a float dtype', got: dtype })
+      throw new ArgumentError(`Module.to: parameters need a float dtype, got ${dtype}`, {
+        op: 'Module.to',
+        expected: 'a float dtype',
+        got: dtype,
+      })
     }
     const place = dtype === undefined ? device(target as DeviceLike, 'Module.to') : undefined
     for (const variable of this.#find().variables.values()) {
-      variable.convert(dtype !== undefined && isFloat(variable.dtype) ? dtype : variable.dtype, place ?? variable.device)
+      variable.convert(
+        dtype !== undefined && isFloat(variable.dtype) ? dtype : variable.dtype,
+        place ?? variable.device,
+      )
     }
     return this
   }
@@ -140,7 +147,9 @@ export abstract class Module {
    * console.log(new nn.Sequential(new nn.Linear(8, 16), new nn.ReLU(), new nn.Linear(16, 2)).summary([4, 8]))
    */
   summary(...inputs: SummaryInput[]): string {
-    const dtype = [...this.#find().variables.values()].find((variable) => isFloat(variable.dtype))?.dtype ?? ('float32' satisfies DType)
+    const dtype =
+      [...this.#find().variables.values()].find((variable) => isFloat(variable.dtype))?.dtype ??
+      ('float32' satisfies DType)
     return summarize(this, this.#find(), inputs, { dtype, device: this.device })
   }
 

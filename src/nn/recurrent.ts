@@ -33,7 +33,12 @@ export interface LayerWeights {
 }
 
 /** One layer, one direction: x [B, T, I] and the parts of the state, each [B, H], to the output [B, T, H] and the last parts. */
-export type RunLayer = (x: Tensor, state: readonly Tensor[], weights: LayerWeights, reverse: boolean) => { output: Tensor; state: readonly Tensor[] }
+export type RunLayer = (
+  x: Tensor,
+  state: readonly Tensor[],
+  weights: LayerWeights,
+  reverse: boolean,
+) => { output: Tensor; state: readonly Tensor[] }
 
 /** Layers and directions of one kind of recurrence. */
 export abstract class Recurrent extends Module {
@@ -52,7 +57,12 @@ export abstract class Recurrent extends Module {
     this.inputSize = whole(inputSize, 'inputSize', name, 1)
     this.hiddenSize = whole(hiddenSize, 'hiddenSize', name, 1)
     this.numLayers = whole(numLayers, 'numLayers', name, 1)
-    if (!(p >= 0 && p <= 1)) throw new ArgumentError(`${name}: dropout must be within 0 … 1, got ${String(p)}`, { op: name, expected: '0 … 1', got: String(p) })
+    if (!(p >= 0 && p <= 1))
+      throw new ArgumentError(`${name}: dropout must be within 0 … 1, got ${String(p)}`, {
+        op: name,
+        expected: '0 … 1',
+        got: String(p),
+      })
     this.dropout = p
     this.bidirectional = bidirectional
     const directions = bidirectional ? 2 : 1
@@ -81,12 +91,18 @@ export abstract class Recurrent extends Module {
   }
 
   /** Runs all layers over x [B, T, I]; `state` holds the named parts, each [K·D, B, H], absent: zeros. */
-  protected run<N extends string>(names: readonly N[], x: Tensor, state: Readonly<Record<N, Tensor>> | undefined, layer: RunLayer): { output: Tensor; state: Record<N, Tensor> } {
+  protected run<N extends string>(
+    names: readonly N[],
+    x: Tensor,
+    state: Readonly<Record<N, Tensor>> | undefined,
+    layer: RunLayer,
+  ): { output: Tensor; state: Record<N, Tensor> } {
     this.#check(names, x, state)
     return scope(() => {
       const directions = this.bidirectional ? 2 : 1
       const [batch] = x.shape as [number]
-      const zero = state === undefined ? zeros([batch, this.hiddenSize], { dtype: x.dtype, device: x.device }) : undefined
+      const zero =
+        state === undefined ? zeros([batch, this.hiddenSize], { dtype: x.dtype, device: x.device }) : undefined
       const last = names.map((): Tensor[] => [])
       let output = x
       for (let k = 0; k < this.numLayers; k++) {
@@ -95,7 +111,7 @@ export abstract class Recurrent extends Module {
           const index = k * directions + d
           const before = names.map((name) => zero ?? (state as Record<N, Tensor>)[name].select(0, index))
           const result = layer(input, before, this.weights[index] as LayerWeights, d === 1)
-          result.state.forEach((part, i) => last[i]?.push(part))
+          for (const [i, part] of result.state.entries()) last[i]?.push(part)
           return result.output
         })
         output = directions === 1 ? (outputs[0] as Tensor) : cat(outputs, 2)
@@ -110,13 +126,15 @@ export abstract class Recurrent extends Module {
     const op = this.constructor.name.toLowerCase()
     const wrong = (what: string, expected: string, got: string): ShapeError =>
       new ShapeError(`${op}: ${what} must be ${expected}, got ${got}`, { op, expected, got })
-    if (x.rank !== 3 || x.shape[2] !== this.inputSize) throw wrong('input', `[B, T, I=${this.inputSize}]`, show(x.shape))
+    if (x.rank !== 3 || x.shape[2] !== this.inputSize)
+      throw wrong('input', `[B, T, I=${this.inputSize}]`, show(x.shape))
     if (state === undefined) return
     const shape = [this.weights.length, x.shape[0] as number, this.hiddenSize]
     for (const name of names) {
       const part: Tensor | undefined = state[name]
       const expected = `[K·D=${shape[0]}, B=${shape[1]}, H=${shape[2]}]`
-      if (part === undefined || !sameShape(part.shape, shape)) throw wrong(`state.${name}`, expected, part === undefined ? 'none' : show(part.shape))
+      if (part === undefined || !sameShape(part.shape, shape))
+        throw wrong(`state.${name}`, expected, part === undefined ? 'none' : show(part.shape))
     }
   }
 }

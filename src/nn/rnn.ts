@@ -27,7 +27,11 @@ export class RNN extends Recurrent {
   constructor(inputSize: number, hiddenSize: number, { nonlinearity = 'tanh', ...options }: RNNOptions = {}) {
     super(1, inputSize, hiddenSize, options)
     if (nonlinearity !== 'tanh' && nonlinearity !== 'relu') {
-      throw new ArgumentError(`RNN: nonlinearity must be 'tanh' or 'relu', got ${String(nonlinearity)}`, { op: 'RNN', expected: "'tanh' or 'relu'", got: String(nonlinearity) })
+      throw new ArgumentError(`RNN: nonlinearity must be 'tanh' or 'relu', got ${String(nonlinearity)}`, {
+        op: 'RNN',
+        expected: "'tanh' or 'relu'",
+        got: String(nonlinearity),
+      })
     }
     this.nonlinearity = nonlinearity
   }

@@ -28,7 +28,11 @@ export class Sequential extends Module implements Iterable<Layer> {
     super()
     for (const [i, layer] of layers.entries()) {
       if (!((layer as unknown) instanceof Module)) {
-        throw new ArgumentError(`Sequential: layer ${i} must be a Module, got ${String(layer)}`, { op: 'Sequential', expected: 'modules', got: String(layer) })
+        throw new ArgumentError(`Sequential: layer ${i} must be a Module, got ${String(layer)}`, {
+          op: 'Sequential',
+          expected: 'modules',
+          got: String(layer),
+        })
       }
     }
     this.#layers = layers
@@ -53,11 +57,14 @@ export class Sequential extends Module implements Iterable<Layer> {
       this.#layers.reduce((input, layer, i) => {
         const output: unknown = layer.forward(input)
         if (output instanceof Tensor) return output
-        throw new ArgumentError(`Sequential: layer ${i} (${layer.constructor.name}) must return a tensor; call it from a Module of your own`, {
-          op: 'Sequential',
-          expected: 'a tensor',
-          got: typeof output,
-        })
+        throw new ArgumentError(
+          `Sequential: layer ${i} (${layer.constructor.name}) must return a tensor; call it from a Module of your own`,
+          {
+            op: 'Sequential',
+            expected: 'a tensor',
+            got: typeof output,
+          },
+        )
       }, x),
     )
   }

@@ -24,7 +24,9 @@ export function loadState(members: Members, dict: StateDict, strict: boolean): v
     // The first path wins where the dict has the same parameter twice.
     if (key === path || !given.has(path)) given.set(path, value)
   }
-  const missing = [...members.variables].filter(([path]) => !given.has(path)).map(([path, variable]) => `${path} ${show(variable.shape)} is missing`)
+  const missing = [...members.variables]
+    .filter(([path]) => !given.has(path))
+    .map(([path, variable]) => `${path} ${show(variable.shape)} is missing`)
   refuse(strict ? [...missing, ...unexpected, ...problems] : problems, op)
   noGrad(() => {
     for (const [path, value] of given) (members.variables.get(path) as Variable).assign(value)

@@ -5,7 +5,7 @@ import type { Device } from '../tensor/device.js'
 import { type DType, dtypes } from '../tensor/dtype.js'
 import { Generator, withGenerator } from '../tensor/random.js'
 import { noGrad, scope } from '../tensor/scope.js'
-import { show, type Shape } from '../tensor/shape.js'
+import { type Shape, show } from '../tensor/shape.js'
 import { Tensor } from '../tensor/tensor.js'
 import { tensorsIn } from '../tensor/tree.js'
 import { Buffer } from './buffer.js'
@@ -50,7 +50,12 @@ function table(rows: readonly Row[]): string {
   const cells = [
     ['layer', 'output', 'parameters', 'bytes'],
     ...rows.map((row) => [row.layer, row.output, count(row.parameters), bytes(row.bytes)]),
-    [frozen === 0 ? 'total' : `total (${count(frozen)} frozen)`, '', count(total), bytes(sum(rows, (row) => row.bytes))],
+    [
+      frozen === 0 ? 'total' : `total (${count(frozen)} frozen)`,
+      '',
+      count(total),
+      bytes(sum(rows, (row) => row.bytes)),
+    ],
   ]
   const widths = [0, 1, 2, 3].map((column) => Math.max(...cells.map((row) => (row[column] as string).length)))
   const lines = cells.map((row) => {
@@ -62,10 +67,17 @@ function table(rows: readonly Row[]): string {
 }
 
 /** The shape of each module's first output, in one run without gradients that leaves mode, generator and memory as they were. */
-function outputShapes(root: Module, { modules }: Members, inputs: readonly SummaryInput[], place: Place): Map<Module, string> {
+function outputShapes(
+  root: Module,
+  { modules }: Members,
+  inputs: readonly SummaryInput[],
+  place: Place,
+): Map<Module, string> {
   const shapes = new Map<Module, string>()
   const modes = [...modules.values()].map((module) => [module, module.training] as const)
-  const restore = [...modules.values()].map((module) => watch(module, (output) => shapes.has(module) || shapes.set(module, describe(output))))
+  const restore = [...modules.values()].map((module) =>
+    watch(module, (output) => shapes.has(module) || shapes.set(module, describe(output))),
+  )
   const run = (dtype: DType): void =>
     withGenerator(new Generator(0), () =>
       noGrad(() =>

@@ -2,7 +2,14 @@
 import type { Rates } from '../tensor/ops/control.js'
 import { record } from '../tensor/record.js'
 import type { Tensor } from '../tensor/tensor.js'
-import { needNumber, Optimizer, type OptimizerFactory, type OptimizerOptions, type OptimizerRule, type Parameters } from './optimizer.js'
+import {
+  needNumber,
+  Optimizer,
+  type OptimizerFactory,
+  type OptimizerOptions,
+  type OptimizerRule,
+  type Parameters,
+} from './optimizer.js'
 
 export interface AdamWOptions extends OptimizerOptions {
   /** Decay rates of the two moments. @default [0.9, 0.999] */
@@ -17,7 +24,7 @@ const rule: OptimizerRule<AdamWOptions> = {
   op: 'adamw',
   defaults: { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0.01 },
   check({ betas, eps, weightDecay }) {
-    betas.forEach((beta, i) => needNumber(beta, `betas[${i}]`, 'adamw', 0, 1))
+    for (const [i, beta] of betas.entries()) needNumber(beta, `betas[${i}]`, 'adamw', 0, 1)
     needNumber(eps, 'eps', 'adamw', 0)
     needNumber(weightDecay, 'weightDecay', 'adamw', 0)
   },
@@ -45,7 +52,11 @@ export class AdamW extends Optimizer<AdamWOptions> {
     super(rule, parameters, options)
   }
 
-  protected override update(inputs: readonly Tensor[], rates: Rates & { n: number }, { betas: [beta1, beta2], eps, weightDecay }: AdamWOptions): void {
+  protected override update(
+    inputs: readonly Tensor[],
+    rates: Rates & { n: number },
+    { betas: [beta1, beta2], eps, weightDecay }: AdamWOptions,
+  ): void {
     record('adamw', inputs, { ...rates, beta1, beta2, eps, weightDecay })
   }
 }

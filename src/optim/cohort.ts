@@ -57,7 +57,10 @@ export class Cohort {
   rates(lr: LearningRate): { base: number; rates: number[] } {
     if (typeof lr === 'number') return { base: 0, rates: [lr] }
     const { done, recorded } = this.#known
-    return { base: done, rates: Array.from({ length: this.#recorded - recorded + 1 }, (_, i) => lr(done + i + this.missed)) }
+    return {
+      base: done,
+      rates: Array.from({ length: this.#recorded - recorded + 1 }, (_, i) => lr(done + i + this.missed)),
+    }
   }
 
   /** A step has been recorded; `lr` is its rate. */

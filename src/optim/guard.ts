@@ -1,8 +1,9 @@
 // All or nothing over several operations: a step whose parameters are in several groups or cohorts changes all of them or none.
+
+import { zeros } from '../tensor/create.js'
 import { record } from '../tensor/record.js'
 import { call, type Tensor } from '../tensor/tensor.js'
 import type { Variable } from '../tensor/variable.js'
-import { zeros } from '../tensor/create.js'
 import { type Cohort, state } from './cohort.js'
 
 export type NotFinite = 'ignore' | 'error' | 'skip'
@@ -16,7 +17,10 @@ let checks: Variable | undefined
  *
  * Norms are taken in the dtype of the gradients: finite ones beyond 10¹⁹ in float32 count as not finite here.
  */
-export function verdict(parts: readonly { cohort: Cohort; gradients: readonly Tensor[] }[], notFinite: NotFinite): Tensor {
+export function verdict(
+  parts: readonly { cohort: Cohort; gradients: readonly Tensor[] }[],
+  notFinite: NotFinite,
+): Tensor {
   const each = parts.map(({ gradients }) => {
     const looked = notFinite === 'ignore' ? gradients.map(nothingOf) : gradients
     return call('foreachNorm', looked, {}).mul(0).to('float32', 'cpu')
@@ -25,7 +29,13 @@ export function verdict(parts: readonly { cohort: Cohort; gradients: readonly Te
     checks ??= state(zeros([]), 'a count of checks')
     const witnesses = parts.map(({ cohort }) => cohort.witness(0)[0] as Variable)
     const rate = { n: parts.length, policy: 1, base: 0, rates: [0] }
-    record('sgd', [checks, ...witnesses, ...each], { ...rate, momentum: 0, dampening: 0, weightDecay: 0, nesterov: false })
+    record('sgd', [checks, ...witnesses, ...each], {
+      ...rate,
+      momentum: 0,
+      dampening: 0,
+      weightDecay: 0,
+      nesterov: false,
+    })
   }
   return each.reduce((sum, one) => sum.add(one))
 }

@@ -1,18 +1,18 @@
 // Optimizer: parameter groups, learning rates, state, and the step that is all or nothing.
 import { ArgumentError, BusyError, CaptureError, ShapeError } from '../errors.js'
-import { tensor, zerosLike } from '../tensor/create.js'
-import { stack } from '../tensor/functions.js'
+import { zerosLike } from '../tensor/create.js'
 import type { Gradients } from '../tensor/grad.js'
 import type { Rates } from '../tensor/ops/control.js'
 import { countStep, isRecording, throwPending } from '../tensor/queue.js'
 import { inputId, withGrad } from '../tensor/record.js'
 import { scope } from '../tensor/scope.js'
 import { sameShape, show } from '../tensor/shape.js'
-import { entriesOfState, misfit, refuse, type StateDict } from '../tensor/state-dict.js'
+import type { StateDict } from '../tensor/state-dict.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { Variable } from '../tensor/variable.js'
 import { Cohort, type LearningRate, state } from './cohort.js'
 import { type NotFinite, verdict } from './guard.js'
+import { type Group, restore, type Store, snapshot } from './snapshot.js'
 
 export interface OptimizerOptions {
   lr: LearningRate
@@ -46,12 +46,6 @@ export interface OptimizerRule<O> {
 
 const policies = { ignore: 0, error: 1, skip: 2 } as const
 
-interface Group<O> {
-  readonly parameters: readonly Variable[]
-  readonly options: O
-  cohorts: Cohort[]
-}
-
 /** What one operation of a step updates. */
 interface Part<O> {
   group: Group<O>
@@ -70,40 +64,37 @@ interface Part<O> {
 export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
   readonly op: string
   readonly #rule: OptimizerRule<O>
-  readonly #groups: readonly Group<O>[]
-  /** Made when a parameter takes part for the first time. */
-  readonly #states = new Map<Variable, Variable[]>()
+  readonly #store: Store<O>
   #loading = false
 
   protected constructor(rule: OptimizerRule<O>, parameters: Parameters<O>, options: Partial<O>) {
     this.op = rule.op
     this.#rule = rule
-    this.#groups = grouped(parameters).map(({ parameters: members, ...own }) => {
+    const groups = grouped(parameters).map(({ parameters: members, ...own }) => {
       const group = { parameters: [...members], options: { ...rule.defaults, ...options, ...own } as O }
       this.#check(group.options)
       return { ...group, cohorts: [new Cohort(group.parameters, { done: 0, missed: 0 })] }
     })
-    const all = this.#parameters()
-    if (all.length === 0) throw new ArgumentError(`${rule.op}: no parameters were given`, { op: rule.op, expected: 'parameters', got: 'none' })
-    all.forEach((parameter, i) => {
-      if (!(parameter instanceof Variable)) throw new ArgumentError(`${rule.op}: parameters must be Variables, got ${String(parameter)}`, { op: rule.op, expected: 'Variables', got: String(parameter) })
-      if (all.indexOf(parameter) !== i) throw new ArgumentError(`${rule.op}: ${parameter.name || 'a parameter'} is given twice`, { op: rule.op })
-    })
+    this.#store = { groups, states: new Map(), names: rule.states }
+    checkParameters(
+      groups.flatMap(({ parameters }) => parameters),
+      rule.op,
+    )
   }
 
   /** The learning rate of the first group; setting it sets all. */
   get lr(): LearningRate {
-    return (this.#groups[0] as Group<O>).options.lr
+    return (this.#store.groups[0] as Group<O>).options.lr
   }
 
   set lr(lr: LearningRate) {
     if (typeof lr !== 'function') needNumber(lr, 'lr', this.op, 0)
-    for (const group of this.#groups) group.options.lr = lr
+    for (const group of this.#store.groups) group.options.lr = lr
   }
 
   /** Options of each group, which may be changed between steps. */
   get groups(): readonly { readonly parameters: readonly Variable[]; readonly options: O }[] {
-    return this.#groups
+    return this.#store.groups
   }
 
   /**
@@ -113,10 +104,12 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
    * @throws first any error that nobody has awaited. ArgumentError where no gradient belongs to this optimizer, BusyError while a state is loading.
    */
   step(gradients: Gradients, { notFinite = 'ignore', keep = false }: StepOptions = {}): void {
-    if (isRecording()) throw new CaptureError(`${this.op}: a step cannot be part of a recorded function`, { op: this.op })
-    if (this.#loading) throw new BusyError(`${this.op}: a state is being loaded; await loadStateDict before the next step`, { op: this.op })
+    const { op } = this
+    if (isRecording()) throw new CaptureError(`${op}: a step cannot be part of a recorded function`, { op })
+    if (this.#loading) throw new BusyError(`${op}: a state is being loaded; await loadStateDict before a step`, { op })
     if (!Object.hasOwn(policies, notFinite)) {
-      throw new ArgumentError(`${this.op}: notFinite must be 'ignore', 'error' or 'skip', got ${String(notFinite)}`, { op: this.op, got: String(notFinite) })
+      const [expected, got] = ["'ignore', 'error' or 'skip'", String(notFinite)]
+      throw new ArgumentError(`${op}: notFinite must be ${expected}, got ${got}`, { op, expected, got })
     }
     throwPending()
     const parts = this.#parts(gradients)
@@ -128,7 +121,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
   /** Everything that may be wrong is found here, before anything is recorded. */
   #parts(gradients: Gradients): Part<O>[] {
     const parts: Part<O>[] = []
-    for (const group of this.#groups) {
+    for (const group of this.#store.groups) {
       this.#check(group.options)
       for (const cohort of group.cohorts) {
         const parameters = cohort.members.filter((member) => member.requiresGrad && gradients.has(member))
@@ -139,7 +132,10 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
         parts.push({ group, cohort, parameters, gradients: own, rates })
       }
     }
-    if (parts.length === 0) throw new ArgumentError(`${this.op}: none of the gradients belongs to a parameter of this optimizer`, { op: this.op })
+    const { op } = this
+    if (parts.length === 0) {
+      throw new ArgumentError(`${op}: none of the gradients belongs to a parameter of this optimizer`, { op })
+    }
     return parts
   }
 
@@ -149,7 +145,10 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
     inputId(gradient, this.op)
     if (!sameShape(gradient.shape, parameter.shape)) {
       const expected = show(parameter.shape)
-      throw new ShapeError(`${this.op}: the gradient of ${parameter.name || 'a parameter'} must be ${expected}, got ${show(gradient.shape)}`, { op: this.op, expected, got: show(gradient.shape) })
+      throw new ShapeError(
+        `${this.op}: the gradient of ${parameter.name || 'a parameter'} must be ${expected}, got ${show(gradient.shape)}`,
+        { op: this.op, expected, got: show(gradient.shape) },
+      )
     }
     return gradient
   }
@@ -158,9 +157,13 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
     const taking = new Set(parts.map((part) => this.#alone(part)))
     const shared = parts.length > 1 ? verdict([...taking], notFinite) : undefined
     for (const { group, cohort, parameters, gradients, rates } of taking) {
-      const names = this.#rule.states(group.options)
+      const names = this.#store.names(group.options)
       const states = parameters.map((parameter) => this.#statesOf(parameter, names.length))
-      const lists: Tensor[][] = [[...parameters], [...gradients], ...names.map((_, s) => states.map((of) => of[s] as Variable))]
+      const lists: Tensor[][] = [
+        [...parameters],
+        [...gradients],
+        ...names.map((_, s) => states.map((of) => of[s] as Variable)),
+      ]
       if (shared !== undefined) {
         const [witness, ...beside] = cohort.witness(names.length) as [Variable, ...Variable[]]
         for (const [i, extra] of [witness, shared, ...beside].entries()) lists[i]?.push(extra)
@@ -172,7 +175,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
       cohort.recorded(group.options.lr)
     }
     const busy = new Set([...taking].map(({ cohort }) => cohort))
-    for (const { cohorts } of this.#groups) for (const cohort of cohorts) if (!busy.has(cohort)) cohort.missed++
+    for (const { cohorts } of this.#store.groups) for (const cohort of cohorts) if (!busy.has(cohort)) cohort.missed++
   }
 
   /** The part with a cohort of only those that take part. */
@@ -186,10 +189,12 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
   }
 
   #statesOf(parameter: Variable, n: number): Variable[] {
-    let states = this.#states.get(parameter)
+    let states = this.#store.states.get(parameter)
     if (states === undefined || states.length !== n) {
-      states = Array.from({ length: n }, () => state(zerosLike(parameter), `a state of ${parameter.name || 'a parameter'}`))
-      this.#states.set(parameter, states)
+      states = Array.from({ length: n }, () =>
+        state(zerosLike(parameter), `a state of ${parameter.name || 'a parameter'}`),
+      )
+      this.#store.states.set(parameter, states)
     }
     // The model may have moved since.
     for (const one of states) one.convert(parameter.dtype, parameter.device)
@@ -204,20 +209,11 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
    * `state.0.exp_avg`, … of the parameters that have taken part, numbered over all groups. Other options are not in it.
    */
   stateDict(): Map<string, Tensor> {
-    return withGrad(false, () => scope(() => {
-      const cohorts = this.#parameters().map((parameter) => this.#cohortOf(parameter))
-      const dict = new Map<string, Tensor>([
-        ['steps', stack(cohorts.map(({ count }) => count))],
-        ['missed', tensor(Float32Array.from(cohorts, ({ missed }) => missed))],
-        ['lr', tensor(Float64Array.from(this.#groups, ({ options: { lr } }) => (typeof lr === 'number' ? lr : Number.NaN)))],
-      ])
-      for (const [key, , , variable] of this.#keys()) if (variable !== undefined) dict.set(key, variable.clone())
-      return dict
-    }))
+    return snapshot(this.#store)
   }
 
   /**
-   * Restores a snapshot, when its counts have been read: await it before the next step. Everything is checked before anything changes. Rates that
+   * Restores a snapshot, once its counts have been read: await it before the next step. Everything is checked before anything changes. Rates that
    * are numbers become those of the snapshot.
    *
    * @throws CheckpointError (`ERR_CHECKPOINT`) listing what is missing, unexpected, or of another shape or dtype; nothing has changed then.
@@ -225,82 +221,13 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
   async loadStateDict(dict: StateDict): Promise<this> {
     const op = `${this.op}.loadStateDict`
     if (this.#loading) throw new BusyError(`${op}: a state is being loaded already`, { op })
-    const given = entriesOfState(dict, op)
-    const counts = { steps: this.#parameters().length, missed: this.#parameters().length, lr: this.#groups.length }
-    refuse(this.#problems(given, counts), op)
     this.#loading = true
     try {
-      // Copies now: what happens to the given tensors while the counts are read does not matter.
-      const copies = new Map(this.#keys().flatMap(([key, parameter]) => {
-        const value = given.get(key)
-        return value === undefined ? [] : [[key, withGrad(false, () => scope(() => state(value.to(parameter.device), `a state of ${parameter.name || 'a parameter'}`)))]]
-      }))
-      const [steps, missed, lr] = await Promise.all(Object.keys(counts).map(async (key) => Array.from((await given.get(key)?.data()) as Float32Array)))
-      const bad = this.#keys().filter(([key, , i]) => (steps?.[i] ?? 0) > 0 && !copies.has(key)).map(([key]) => `${key} is missing`)
-      if (![...(steps ?? []), ...(missed ?? [])].every((n) => Number.isInteger(n) && n >= 0)) bad.push('steps and missed must be whole numbers ≥ 0')
-      if (!lr?.every((rate) => Number.isNaN(rate) || rate >= 0)) bad.push('lr must be numbers ≥ 0')
-      refuse(bad, op)
-      this.#restore(copies, steps as number[], missed as number[], lr as number[])
+      await restore(this.#store, dict, op)
     } finally {
       this.#loading = false
     }
     return this
-  }
-
-  #problems(given: ReadonlyMap<string, Tensor>, counts: Readonly<Record<string, number>>): string[] {
-    const likes = new Map<string, Pick<Tensor, 'shape' | 'dtype'>>(this.#keys().map(([key, parameter]) => [key, parameter]))
-    for (const [key, n] of Object.entries(counts)) likes.set(key, { shape: [n], dtype: key === 'lr' ? 'float64' : 'float32' })
-    const missing = Object.keys(counts).filter((key) => !given.has(key)).map((key) => `${key} is missing`)
-    const wrong = [...given].flatMap(([key, value]) => {
-      const like = likes.get(key)
-      return (like === undefined ? `${key} is unexpected` : misfit(key, like, value)) ?? []
-    })
-    return [...missing, ...wrong]
-  }
-
-  #restore(copies: ReadonlyMap<string, Variable>, steps: readonly number[], missed: readonly number[], lr: readonly number[]): void {
-    for (const states of this.#states.values()) for (const old of states) old.dispose()
-    this.#states.clear()
-    for (const [key, parameter] of this.#keys()) {
-      const copy = copies.get(key)
-      if (copy !== undefined) this.#states.set(parameter, [...(this.#states.get(parameter) ?? []), copy])
-    }
-    let first = 0
-    for (const [g, group] of this.#groups.entries()) {
-      const together = new Map<string, Variable[]>()
-      for (const [i, parameter] of group.parameters.entries()) {
-        const past = `${steps[first + i]} ${missed[first + i]}`
-        together.set(past, [...(together.get(past) ?? []), parameter])
-      }
-      first += group.parameters.length
-      group.cohorts = [...together].map(([past, members]) => {
-        const [done, skipped] = past.split(' ').map(Number) as [number, number]
-        return new Cohort(members, { done, missed: skipped })
-      })
-      const rate = lr[g] as number
-      if (typeof group.options.lr === 'number' && !Number.isNaN(rate)) group.options.lr = rate
-    }
-  }
-
-  /** The state keys of all parameters: key, parameter, its number, and the state if there is one. */
-  #keys(): (readonly [key: string, parameter: Variable, index: number, state: Variable | undefined])[] {
-    let index = 0
-    return this.#groups.flatMap(({ parameters, options }) => {
-      const names = this.#rule.states(options)
-      return parameters.flatMap((parameter) => {
-        const i = index++
-        return names.map((name, s) => [`state.${i}.${name}`, parameter, i, this.#states.get(parameter)?.[s]] as const)
-      })
-    })
-  }
-
-  #parameters(): Variable[] {
-    return this.#groups.flatMap(({ parameters }) => parameters)
-  }
-
-  #cohortOf(parameter: Variable): Cohort {
-    for (const { cohorts } of this.#groups) for (const cohort of cohorts) if (cohort.members.includes(parameter)) return cohort
-    throw new ArgumentError(`${this.op}: ${parameter.name || 'a variable'} is no parameter of this optimizer`, { op: this.op })
   }
 
   #check(options: O): void {
@@ -309,9 +236,25 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
   }
 }
 
+function checkParameters(parameters: readonly unknown[], op: string): void {
+  if (parameters.length === 0) {
+    throw new ArgumentError(`${op}: no parameters were given`, { op, expected: 'parameters', got: 'none' })
+  }
+  const seen = new Set<unknown>()
+  for (const parameter of parameters) {
+    if (!(parameter instanceof Variable)) {
+      const got = String(parameter)
+      throw new ArgumentError(`${op}: parameters must be Variables, got ${got}`, { op, expected: 'Variables', got })
+    }
+    if (seen.has(parameter)) throw new ArgumentError(`${op}: ${parameter.name || 'a parameter'} is given twice`, { op })
+    seen.add(parameter)
+  }
+}
+
 function grouped<O>(parameters: Parameters<O>): ParameterGroup<O>[] {
   const items = [...(parameters as Iterable<Variable | ParameterGroup<O>>)]
-  const isGroup = (item: unknown): boolean => typeof item === 'object' && item !== null && !(item instanceof Variable) && 'parameters' in item
+  const isGroup = (item: unknown): boolean =>
+    typeof item === 'object' && item !== null && !(item instanceof Variable) && 'parameters' in item
   if (items.length > 0 && items.every(isGroup)) return items as ParameterGroup<O>[]
   return [{ parameters: items } as unknown as ParameterGroup<O>]
 }
@@ -320,5 +263,9 @@ function grouped<O>(parameters: Parameters<O>): ParameterGroup<O>[] {
 export function needNumber(value: unknown, name: string, op: string, least = -Infinity, below = Infinity): number {
   if (typeof value === 'number' && value >= least && value < below) return value
   const expected = below === Infinity ? `a number ≥ ${least}` : `a number, ${least} ≤ ${name} < ${below}`
-  throw new ArgumentError(`${op}: ${name} must be ${expected}, got ${String(value)}`, { op, expected, got: String(value) })
+  throw new ArgumentError(`${op}: ${name} must be ${expected}, got ${String(value)}`, {
+    op,
+    expected,
+    got: String(value),
+  })
 }

@@ -3,7 +3,14 @@ import { ArgumentError } from '../errors.js'
 import type { Rates } from '../tensor/ops/control.js'
 import { record } from '../tensor/record.js'
 import type { Tensor } from '../tensor/tensor.js'
-import { needNumber, Optimizer, type OptimizerFactory, type OptimizerOptions, type OptimizerRule, type Parameters } from './optimizer.js'
+import {
+  needNumber,
+  Optimizer,
+  type OptimizerFactory,
+  type OptimizerOptions,
+  type OptimizerRule,
+  type Parameters,
+} from './optimizer.js'
 
 export interface SGDOptions extends OptimizerOptions {
   /** @default 0 */
@@ -24,7 +31,11 @@ const rule: OptimizerRule<SGDOptions> = {
     needNumber(dampening, 'dampening', 'sgd')
     needNumber(weightDecay, 'weightDecay', 'sgd', 0)
     if (nesterov && (momentum === 0 || dampening !== 0)) {
-      throw new ArgumentError('sgd: nesterov needs a momentum and no dampening', { op: 'sgd', expected: 'momentum > 0, dampening 0', got: `momentum ${momentum}, dampening ${dampening}` })
+      throw new ArgumentError('sgd: nesterov needs a momentum and no dampening', {
+        op: 'sgd',
+        expected: 'momentum > 0, dampening 0',
+        got: `momentum ${momentum}, dampening ${dampening}`,
+      })
     }
   },
   states: ({ momentum }) => (momentum > 0 ? ['momentum_buffer'] : []),

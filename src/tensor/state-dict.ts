@@ -10,7 +10,11 @@ export function entriesOfState(dict: StateDict, op: string): ReadonlyMap<string,
   if (dict instanceof Map) return dict
   if (typeof dict === 'object' && dict !== null && !(dict instanceof Promise)) return new Map(Object.entries(dict))
   const got = dict instanceof Promise ? 'a Promise (await it)' : String(dict)
-  throw new ArgumentError(`${op}: expected a Map or an object of tensors, got ${got}`, { op, expected: 'tensors by path', got })
+  throw new ArgumentError(`${op}: expected a Map or an object of tensors, got ${got}`, {
+    op,
+    expected: 'tensors by path',
+    got,
+  })
 }
 
 /** What keeps `value` from being copied to a tensor like `target`; undefined: nothing. */
@@ -18,7 +22,8 @@ export function misfit(path: string, target: Pick<Tensor, 'shape' | 'dtype'>, va
   if (!(value instanceof Tensor)) return `${path} must be a tensor, got ${value === null ? 'null' : typeof value}`
   if (value.isDisposed) return `${path} was disposed`
   if (!sameShape(value.shape, target.shape)) return `${path} must be ${show(target.shape)}, got ${show(value.shape)}`
-  if (value.dtype !== target.dtype) return `${path} must be ${target.dtype}, got ${value.dtype}; convert it with .to('${target.dtype}')`
+  if (value.dtype !== target.dtype)
+    return `${path} must be ${target.dtype}, got ${value.dtype}; convert it with .to('${target.dtype}')`
   return undefined
 }
 

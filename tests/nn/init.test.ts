@@ -72,12 +72,29 @@ describe('init', () => {
     expect(() => init.gain('selu' as never)).toThrow(expect.objectContaining({ code: 'ERR_ARGUMENT' }))
   })
 
-  test.each([[40, 40], [30, 90], [90, 30], [1, 8], [12, 2, 3]])('orthogonal: rows or columns are orthonormal, %j', async (...shape: number[]) => {
+  test.each([
+    [40, 40],
+    [30, 90],
+    [90, 30],
+    [1, 8],
+    [12, 2, 3],
+  ])('orthogonal: rows or columns are orthonormal, %j', async (...shape: number[]) => {
     const [rows, columns] = [shape[0] as number, shape.slice(1).reduce((a, b) => a * b, 1)]
-    const w = init.orthogonal(shape.filter((n) => n !== undefined), { gain: 3, dtype: 'float64' }).reshape([rows, columns])
+    const w = init
+      .orthogonal(
+        shape.filter((n) => n !== undefined),
+        { gain: 3, dtype: 'float64' },
+      )
+      .reshape([rows, columns])
     const gram = rows <= columns ? w.matmul(w.transpose()) : w.transpose().matmul(w)
     const n = Math.min(rows, columns)
-    expectClose(await numbers(gram), Array.from({ length: n * n }, (_, i) => (i % (n + 1) === 0 ? 9 : 0)), 'float64', 'WᵀW', 10)
+    expectClose(
+      await numbers(gram),
+      Array.from({ length: n * n }, (_, i) => (i % (n + 1) === 0 ? 9 : 0)),
+      'float64',
+      'WᵀW',
+      10,
+    )
   })
 
   test('the ambient generator decides: equal seeds give equal models, and nothing else does', async () => {

@@ -12,7 +12,17 @@ const code = (name: string) => expect.objectContaining({ code: name })
 describe('Linear', () => {
   test('is x·Wᵀ + b over the last axis', async () => {
     const layer = new nn.Linear(2, 3, f64)
-    layer.loadStateDict({ weight: tensor([[1, 2], [3, 4], [5, 6]], f64), bias: tensor([10, 20, 30], f64) })
+    layer.loadStateDict({
+      weight: tensor(
+        [
+          [1, 2],
+          [3, 4],
+          [5, 6],
+        ],
+        f64,
+      ),
+      bias: tensor([10, 20, 30], f64),
+    })
     expect(await layer.forward(tensor([[[1, -1]]], f64)).toArray()).toEqual([[[9, 19, 29]]])
   })
 
@@ -20,7 +30,12 @@ describe('Linear', () => {
     expect([...new nn.Linear(2, 3, { bias: false }).namedParameters().keys()]).toEqual(['weight'])
   })
 
-  test.each([[-1, 2], [2, 1.5], [Number.NaN, 2], ['3', 2]])('refuses sizes %s, %s', (a, b) => {
+  test.each([
+    [-1, 2],
+    [2, 1.5],
+    [Number.NaN, 2],
+    ['3', 2],
+  ])('refuses sizes %s, %s', (a, b) => {
     expect(() => new nn.Linear(a as number, b as number)).toThrow(code('ERR_ARGUMENT'))
   })
 })
@@ -32,9 +47,20 @@ describe('Embedding', () => {
       const rows = (await layer.weight.toArray()) as number[][]
       expect(rows[1]).toEqual([0, 0, 0])
       expect(rows.flat().filter((x) => x === 0).length).toBe(3)
-      const index = tensor([[1, 2], [2, 0]], { dtype: 'int64' })
+      const index = tensor(
+        [
+          [1, 2],
+          [2, 0],
+        ],
+        { dtype: 'int64' },
+      )
       const gradient = grad(layer.forward(index).sum(), [layer.weight]).get(layer.weight)
-      expect(await gradient.toArray()).toEqual([[1, 1, 1], [0, 0, 0], [2, 2, 2], [0, 0, 0]])
+      expect(await gradient.toArray()).toEqual([
+        [1, 1, 1],
+        [0, 0, 0],
+        [2, 2, 2],
+        [0, 0, 0],
+      ])
     }
   })
 
@@ -51,7 +77,22 @@ describe('LayerNorm', () => {
     const layer = new nn.LayerNorm(3, { eps: 0, ...f64 })
     layer.loadStateDict({ weight: tensor([1, 2, 3], f64), bias: tensor([0, 0, 1], f64) })
     const s = Math.sqrt(1.5)
-    expectClose(await numbers(layer.forward(tensor([[1, 2, 3], [40, 20, 30]], f64))), [-s, 0, 3 * s + 1, s, -2 * s, 1], 'float64', 'layerNorm')
+    expectClose(
+      await numbers(
+        layer.forward(
+          tensor(
+            [
+              [1, 2, 3],
+              [40, 20, 30],
+            ],
+            f64,
+          ),
+        ),
+      ),
+      [-s, 0, 3 * s + 1, s, -2 * s, 1],
+      'float64',
+      'layerNorm',
+    )
   })
 
   test('over two axes, and without parameters', async () => {
@@ -66,11 +107,24 @@ describe('LayerNorm', () => {
 describe('BatchNorm', () => {
   test('in training uses the batch and moves the running statistics, unbiased; in eval it uses them', async () => {
     const layer = new nn.BatchNorm1d(2, { momentum: 0.25, eps: 0, ...f64 })
-    const columns = [[1, 2, 6], [10, 30, 50]] as const
-    const x = tensor([0, 1, 2].map((i) => columns.map((column) => column[i] as number)), f64)
+    const columns = [
+      [1, 2, 6],
+      [10, 30, 50],
+    ] as const
+    const x = tensor(
+      [0, 1, 2].map((i) => columns.map((column) => column[i] as number)),
+      f64,
+    )
     const biased = columns.map((column) => mean(column.map((v) => (v - mean(column)) ** 2)))
     const y = await numbers(layer.forward(x))
-    expectClose(y, [0, 1, 2].flatMap((i) => columns.map((column, c) => ((column[i] as number) - mean(column)) / Math.sqrt(biased[c] as number))), 'float64', 'training')
+    expectClose(
+      y,
+      [0, 1, 2].flatMap((i) =>
+        columns.map((column, c) => ((column[i] as number) - mean(column)) / Math.sqrt(biased[c] as number)),
+      ),
+      'float64',
+      'training',
+    )
     const means = columns.map((column) => 0.25 * mean(column))
     const variances = biased.map((v) => 0.75 + (0.25 * v * 3) / 2)
     const dict = layer.stateDict()
@@ -79,7 +133,12 @@ describe('BatchNorm', () => {
     expectClose(await numbers(dict.get('running_var') as Tensor), variances, 'float64', 'running variance')
     expect(await (dict.get('num_batches_tracked') as Tensor).item()).toBe(1)
     layer.eval()
-    expectClose(await numbers(layer.forward(tensor([[3, 4]], f64))), [3, 4].map((v, c) => (v - (means[c] as number)) / Math.sqrt(variances[c] as number)), 'float64', 'eval')
+    expectClose(
+      await numbers(layer.forward(tensor([[3, 4]], f64))),
+      [3, 4].map((v, c) => (v - (means[c] as number)) / Math.sqrt(variances[c] as number)),
+      'float64',
+      'eval',
+    )
     expect(await layer.numBatchesTracked?.item()).toBe(1)
   })
 
@@ -89,7 +148,12 @@ describe('BatchNorm', () => {
     const expected = await numbers(flat.forward(x.permute([0, 2, 3, 1]).reshape([40, 3])))
     expectClose(await numbers(image.forward(x).permute([0, 2, 3, 1])), expected, 'float64', 'image')
     expectClose(await numbers(series.forward(x.reshape([2, 3, 20])).permute([0, 2, 1])), expected, 'float64', 'series')
-    expectClose(await numbers(image.runningVar as Tensor), await numbers(flat.runningVar as Tensor), 'float64', 'variance')
+    expectClose(
+      await numbers(image.runningVar as Tensor),
+      await numbers(flat.runningVar as Tensor),
+      'float64',
+      'variance',
+    )
   })
 
   test('without running statistics the batch is used in eval mode too', async () => {
@@ -101,7 +165,9 @@ describe('BatchNorm', () => {
   })
 
   test('refuses other shapes, and one value per channel in training', () => {
-    expect(() => new nn.BatchNorm1d(2).forward(zeros([2, 2, 2, 2]))).toThrow('batchNorm: input must be [B, C] or [B, C, T], got [2, 2, 2, 2]')
+    expect(() => new nn.BatchNorm1d(2).forward(zeros([2, 2, 2, 2]))).toThrow(
+      'batchNorm: input must be [B, C] or [B, C, T], got [2, 2, 2, 2]',
+    )
     expect(() => new nn.BatchNorm2d(2).forward(zeros([2, 2]))).toThrow(code('ERR_SHAPE'))
     expect(() => new nn.BatchNorm1d(2).forward(zeros([4, 3]))).toThrow(code('ERR_SHAPE'))
     expect(() => new nn.BatchNorm1d(2).forward(zeros([1, 2]))).toThrow(code('ERR_SHAPE'))
@@ -124,10 +190,16 @@ describe('Dropout', () => {
 })
 
 /** Convolution by its definition. */
-function convolved(x: number[][][][], w: number[][][][], b: number[], o: { stride: number[]; padding: number[]; dilation: number[]; groups: number }): number[] {
+function convolved(
+  x: number[][][][],
+  w: number[][][][],
+  b: number[],
+  o: { stride: number[]; padding: number[]; dilation: number[]; groups: number },
+): number[] {
   const [H, W] = [x[0]?.[0]?.length ?? 0, x[0]?.[0]?.[0]?.length ?? 0]
   const [kh, kw] = [w[0]?.[0]?.length ?? 0, w[0]?.[0]?.[0]?.length ?? 0]
-  const size = (n: number, k: number, a: 0 | 1): number => Math.floor((n + 2 * (o.padding[a] ?? 0) - (o.dilation[a] ?? 1) * (k - 1) - 1) / (o.stride[a] ?? 1)) + 1
+  const size = (n: number, k: number, a: 0 | 1): number =>
+    Math.floor((n + 2 * (o.padding[a] ?? 0) - (o.dilation[a] ?? 1) * (k - 1) - 1) / (o.stride[a] ?? 1)) + 1
   const out: number[] = []
   for (const image of x) {
     for (const [channel, filter] of w.entries()) {
@@ -138,7 +210,10 @@ function convolved(x: number[][][][], w: number[][][][], b: number[], o: { strid
           for (const [c, plane] of filter.entries())
             for (const [u, row] of plane.entries())
               for (const [v, weight] of row.entries()) {
-                const [y, z] = [i * (o.stride[0] ?? 1) + u * (o.dilation[0] ?? 1) - (o.padding[0] ?? 0), j * (o.stride[1] ?? 1) + v * (o.dilation[1] ?? 1) - (o.padding[1] ?? 0)]
+                const [y, z] = [
+                  i * (o.stride[0] ?? 1) + u * (o.dilation[0] ?? 1) - (o.padding[0] ?? 0),
+                  j * (o.stride[1] ?? 1) + v * (o.dilation[1] ?? 1) - (o.padding[1] ?? 0),
+                ]
                 sum += weight * (image[first + c]?.[y]?.[z] ?? 0)
               }
           out.push(sum)
@@ -160,30 +235,88 @@ describe('Conv2d', () => {
     const x = normal([2, 4, 6, 7], 0, 1, f64)
     const y = layer.forward(x)
     const [xs, ws, bs] = await Promise.all([x.toArray(), layer.weight.toArray(), layer.bias?.toArray()])
-    expectClose(await numbers(y), convolved(xs as number[][][][], ws as number[][][][], bs as number[], options), 'float64', 'conv2d')
+    expectClose(
+      await numbers(y),
+      convolved(xs as number[][][][], ws as number[][][][], bs as number[], options),
+      'float64',
+      'conv2d',
+    )
   })
 
   test('refuses groups that do not divide, other channels, and images below the kernel', () => {
     expect(() => new nn.Conv2d(4, 6, 3, { groups: 4 })).toThrow(code('ERR_ARGUMENT'))
     expect(() => new nn.Conv2d(4, 6, 3, { stride: 0 })).toThrow(code('ERR_ARGUMENT'))
-    expect(() => new nn.Conv2d(4, 6, 3).forward(zeros([1, 3, 8, 8]))).toThrow('conv2d: input must be [B, C=4, H, W], got [1, 3, 8, 8]')
+    expect(() => new nn.Conv2d(4, 6, 3).forward(zeros([1, 3, 8, 8]))).toThrow(
+      'conv2d: input must be [B, C=4, H, W], got [1, 3, 8, 8]',
+    )
     expect(() => new nn.Conv2d(4, 6, 3).forward(zeros([1, 4, 2, 8]))).toThrow(code('ERR_SHAPE'))
   })
 })
 
 describe('pooling', () => {
-  const x = tensor([[[[1, 2, 3, 4], [5, 6, 7, 8], [9, 10, 11, 12], [-13, -14, -15, -16]]]])
+  const x = tensor([
+    [
+      [
+        [1, 2, 3, 4],
+        [5, 6, 7, 8],
+        [9, 10, 11, 12],
+        [-13, -14, -15, -16],
+      ],
+    ],
+  ])
 
   test('takes the largest value or the mean of each window', async () => {
-    expect(await new nn.MaxPool2d(2).forward(x).toArray()).toEqual([[[[6, 8], [10, 12]]]])
-    expect(await new nn.AvgPool2d(2).forward(x).toArray()).toEqual([[[[3.5, 5.5], [-2, -2]]]])
-    expect(await new nn.MaxPool2d([3, 1], { stride: [1, 2] }).forward(x).toArray()).toEqual([[[[9, 11], [9, 11]]]])
+    expect(await new nn.MaxPool2d(2).forward(x).toArray()).toEqual([
+      [
+        [
+          [6, 8],
+          [10, 12],
+        ],
+      ],
+    ])
+    expect(await new nn.AvgPool2d(2).forward(x).toArray()).toEqual([
+      [
+        [
+          [3.5, 5.5],
+          [-2, -2],
+        ],
+      ],
+    ])
+    expect(await new nn.MaxPool2d([3, 1], { stride: [1, 2] }).forward(x).toArray()).toEqual([
+      [
+        [
+          [9, 11],
+          [9, 11],
+        ],
+      ],
+    ])
   })
 
   test('padding never is the largest value, and counts as zeros in a mean', async () => {
-    const low = tensor([[[[-1, -2], [-3, -4]]]])
-    expect(await new nn.MaxPool2d(2, { padding: 1 }).forward(low).toArray()).toEqual([[[[-1, -2], [-3, -4]]]])
-    expect(await new nn.AvgPool2d(2, { padding: 1 }).forward(low).toArray()).toEqual([[[[-0.25, -0.5], [-0.75, -1]]]])
+    const low = tensor([
+      [
+        [
+          [-1, -2],
+          [-3, -4],
+        ],
+      ],
+    ])
+    expect(await new nn.MaxPool2d(2, { padding: 1 }).forward(low).toArray()).toEqual([
+      [
+        [
+          [-1, -2],
+          [-3, -4],
+        ],
+      ],
+    ])
+    expect(await new nn.AvgPool2d(2, { padding: 1 }).forward(low).toArray()).toEqual([
+      [
+        [
+          [-0.25, -0.5],
+          [-0.75, -1],
+        ],
+      ],
+    ])
     expect(() => new nn.MaxPool2d(2, { padding: 2 }).forward(low)).toThrow(code('ERR_ARGUMENT'))
   })
 
@@ -197,7 +330,9 @@ test('activations compute their formulas', async () => {
   const points = [-3, -1, -0.1, 0, 0.5, 2]
   const x = tensor(points, f64)
   const total = points.reduce((sum, v) => sum + Math.exp(v), 0)
-  const cdf = [0.0013498980316300933, 0.15865525393145707, 0.460172162722971, 0.5, 0.6914624612740131, 0.9772498680518208]
+  const cdf = [
+    0.0013498980316300933, 0.15865525393145707, 0.460172162722971, 0.5, 0.6914624612740131, 0.9772498680518208,
+  ]
   const tanhGelu = (v: number): number => 0.5 * v * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (v + 0.044715 * v ** 3)))
   const cases: [nn.Layer, (v: number, i: number) => number][] = [
     [new nn.ReLU(), (v) => Math.max(v, 0)],
@@ -212,7 +347,8 @@ test('activations compute their formulas', async () => {
     [new nn.LogSoftmax(), (v) => v - Math.log(total)],
     [new nn.Identity(), (v) => v],
   ]
-  for (const [layer, formula] of cases) expectClose(await numbers(layer.forward(x)), points.map(formula), 'float64', layer.constructor.name)
+  for (const [layer, formula] of cases)
+    expectClose(await numbers(layer.forward(x)), points.map(formula), 'float64', layer.constructor.name)
 })
 
 test('Flatten joins the axes named, by default all but the batch', () => {
@@ -229,7 +365,9 @@ describe('Sequential', () => {
     expect([net.length, net[0], net.at(-1), ...net]).toEqual([3, layers[0], layers[2], ...layers])
     expect([...net.stateDict().keys()]).toEqual(['0.weight', '0.bias', '2.weight', '2.bias'])
     const x = normal([4, 2])
-    expect(await net.forward(x).toArray()).toEqual(await layers.reduce((h: Tensor, layer) => layer.forward(h), x).toArray())
+    expect(await net.forward(x).toArray()).toEqual(
+      await layers.reduce((h: Tensor, layer) => layer.forward(h), x).toArray(),
+    )
   })
 
   test('frees what lies between its layers', () => {
@@ -256,20 +394,46 @@ describe('losses', () => {
     expect(await F.mseLoss(x, y, { reduction: 'none' }).toArray()).toEqual([1, 4, 4])
     expect(await F.mseLoss(x, y).item()).toBe(3)
     expect(await F.l1Loss(x, y, { reduction: 'sum' }).item()).toBe(5)
-    const bce = [1, -2, 4].map((v, i) => { const t = [0, 1, 0.5][i] as number; return -t * Math.log(1 / (1 + Math.exp(-v))) - (1 - t) * Math.log(1 - 1 / (1 + Math.exp(-v))) })
-    expectClose([await F.binaryCrossEntropyWithLogits(x, tensor([0, 1, 0.5], f64)).item()], [mean(bce)], 'float64', 'bce')
-    expect(await F.binaryCrossEntropyWithLogits(tensor([-1000, 1000], f64), tensor([1, 0], f64), { reduction: 'none' }).toArray()).toEqual([1000, 1000])
+    const bce = [1, -2, 4].map((v, i) => {
+      const t = [0, 1, 0.5][i] as number
+      return -t * Math.log(1 / (1 + Math.exp(-v))) - (1 - t) * Math.log(1 - 1 / (1 + Math.exp(-v)))
+    })
+    expectClose(
+      [await F.binaryCrossEntropyWithLogits(x, tensor([0, 1, 0.5], f64)).item()],
+      [mean(bce)],
+      'float64',
+      'bce',
+    )
+    expect(
+      await F.binaryCrossEntropyWithLogits(tensor([-1000, 1000], f64), tensor([1, 0], f64), {
+        reduction: 'none',
+      }).toArray(),
+    ).toEqual([1000, 1000])
   })
 
   test('cross entropy: class axis last, ignored targets, smoothing', async () => {
     const logits = uniform([2, 3, 4], -2, 2, f64)
-    const target = [[0, 3, -100], [1, -100, 2]]
+    const target = [
+      [0, 3, -100],
+      [1, -100, 2],
+    ]
     const rows = (await logits.toArray()) as number[][][]
-    const logp = rows.map((row) => row.map((z) => z.map((v) => v - Math.log(z.reduce((sum, w) => sum + Math.exp(w), 0)))))
-    const each = target.flatMap((row, b) => row.flatMap((c, t) => (c < 0 ? [] : [{ nll: -(logp[b]?.[t]?.[c] as number), even: -mean(logp[b]?.[t] as number[]) }])))
+    const logp = rows.map((row) =>
+      row.map((z) => z.map((v) => v - Math.log(z.reduce((sum, w) => sum + Math.exp(w), 0)))),
+    )
+    const each = target.flatMap((row, b) =>
+      row.flatMap((c, t) =>
+        c < 0 ? [] : [{ nll: -(logp[b]?.[t]?.[c] as number), even: -mean(logp[b]?.[t] as number[]) }],
+      ),
+    )
     const y = tensor(target, { dtype: 'int64' })
     expectClose([await F.crossEntropy(logits, y).item()], [mean(each.map(({ nll }) => nll))], 'float64', 'mean')
-    expectClose([await F.crossEntropy(logits, y, { labelSmoothing: 0.1 }).item()], [mean(each.map(({ nll, even }) => 0.9 * nll + 0.1 * even))], 'float64', 'smoothed')
+    expectClose(
+      [await F.crossEntropy(logits, y, { labelSmoothing: 0.1 }).item()],
+      [mean(each.map(({ nll, even }) => 0.9 * nll + 0.1 * even))],
+      'float64',
+      'smoothed',
+    )
     expect(F.crossEntropy(logits, y, { reduction: 'none' }).shape).toEqual([2, 3])
   })
 

@@ -1,5 +1,17 @@
 // Module: members, modes, state dicts, moves, freezing, sharing, the summary.
-import { CheckpointError, grad, manualSeed, nn, normal, optim, type Tensor, tensor, UnusedVariableError, Variable, zeros } from 'quarterturn'
+import {
+  CheckpointError,
+  grad,
+  manualSeed,
+  nn,
+  normal,
+  optim,
+  type Tensor,
+  tensor,
+  UnusedVariableError,
+  Variable,
+  zeros,
+} from 'quarterturn'
 import { beforeEach, describe, expect, test } from 'vitest'
 
 beforeEach(() => void manualSeed(1))
@@ -36,7 +48,9 @@ const keys = [
 ]
 
 async function values(dict: ReadonlyMap<string, Tensor>): Promise<Record<string, unknown>> {
-  return Object.fromEntries(await Promise.all([...dict].map(async ([key, value]) => [key, await value.toArray()] as const)))
+  return Object.fromEntries(
+    await Promise.all([...dict].map(async ([key, value]) => [key, await value.toArray()] as const)),
+  )
 }
 
 describe('members', () => {
@@ -45,7 +59,14 @@ describe('members', () => {
     expect([...tower.stateDict().keys()]).toEqual(keys)
     expect([...tower.namedParameters().keys()]).toEqual(keys.slice(0, -1))
     expect([...tower.namedBuffers().keys()]).toEqual(['seen'])
-    expect([...tower.namedModules().keys()]).toEqual(['', 'layers.0', 'layers.1', 'named.norm', 'heads.left', 'heads.right'])
+    expect([...tower.namedModules().keys()]).toEqual([
+      '',
+      'layers.0',
+      'layers.1',
+      'named.norm',
+      'heads.left',
+      'heads.right',
+    ])
   })
 
   test('parameters get their paths as names, the longest one seen; a name given by the user stays', () => {
@@ -183,7 +204,9 @@ describe('state dicts', () => {
       [0, 0],
     ])
     expect(await layer.bias?.toArray()).toEqual(bias)
-    expect(() => layer.loadStateDict({ weight: zeros([2, 3]) }, { strict: false })).toThrow(/weight must be \[2, 2\], got \[2, 3\]/)
+    expect(() => layer.loadStateDict({ weight: zeros([2, 3]) }, { strict: false })).toThrow(
+      /weight must be \[2, 2\], got \[2, 3\]/,
+    )
   })
 
   test('a promise that was not awaited is refused by name', () => {
@@ -196,12 +219,29 @@ describe('state dicts', () => {
     const tied = Object.assign(new nn.Sequential(), { embed, decoder: { embed, weight: embed.weight } })
     for (const key of ['embed.weight', 'decoder.embed.weight', 'decoder.weight']) {
       embed.weight.assign(zeros([2, 2]))
-      tied.loadStateDict({ [key]: tensor([[1, 2], [3, 4]]) })
-      expect(await embed.weight.toArray()).toEqual([[1, 2], [3, 4]])
+      tied.loadStateDict({
+        [key]: tensor([
+          [1, 2],
+          [3, 4],
+        ]),
+      })
+      expect(await embed.weight.toArray()).toEqual([
+        [1, 2],
+        [3, 4],
+      ])
     }
     // A file of torch has both; the first path wins.
-    tied.loadStateDict({ 'decoder.weight': zeros([2, 2]), 'embed.weight': tensor([[5, 6], [7, 8]]) })
-    expect(await embed.weight.toArray()).toEqual([[5, 6], [7, 8]])
+    tied.loadStateDict({
+      'decoder.weight': zeros([2, 2]),
+      'embed.weight': tensor([
+        [5, 6],
+        [7, 8],
+      ]),
+    })
+    expect(await embed.weight.toArray()).toEqual([
+      [5, 6],
+      [7, 8],
+    ])
   })
 })
 
@@ -211,7 +251,19 @@ describe('to', () => {
     const [weight, ...rest] = net.parameters()
     const optimizer = new optim.AdamW(net.parameters())
     const train = (dtype: 'float32' | 'float64'): void => {
-      const loss = net.forward(tensor([[1, 2], [3, 5]], { dtype })).square().mul(tensor([1, 2, 3], { dtype })).sum()
+      const loss = net
+        .forward(
+          tensor(
+            [
+              [1, 2],
+              [3, 5],
+            ],
+            { dtype },
+          ),
+        )
+        .square()
+        .mul(tensor([1, 2, 3], { dtype }))
+        .sum()
       optimizer.step(grad(loss, net.parameters()))
     }
     train('float32')

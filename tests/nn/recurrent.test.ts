@@ -5,13 +5,17 @@ import { beforeEach, describe, expect, test } from 'vitest'
 const [B, T, I, H] = [3, 5, 4, 6]
 const f64 = { dtype: 'float64' } as const
 type State = Record<string, Tensor>
-type Net = nn.Module & { forward(x: Tensor, state?: never): { output: Tensor; state: State }; weights: readonly nn.LayerWeights[] }
+type Net = nn.Module & {
+  forward(x: Tensor, state?: never): { output: Tensor; state: State }
+  weights: readonly nn.LayerWeights[]
+}
 
 const kinds = {
   LSTM: (options: nn.RecurrentOptions = {}) => new nn.LSTM(I, H, { ...f64, ...options }) as unknown as Net,
   GRU: (options: nn.RecurrentOptions = {}) => new nn.GRU(I, H, { ...f64, ...options }) as unknown as Net,
   RNN: (options: nn.RecurrentOptions = {}) => new nn.RNN(I, H, { ...f64, ...options }) as unknown as Net,
-  'RNN with ReLU': (options: nn.RecurrentOptions = {}) => new nn.RNN(I, H, { ...f64, nonlinearity: 'relu', ...options }) as unknown as Net,
+  'RNN with ReLU': (options: nn.RecurrentOptions = {}) =>
+    new nn.RNN(I, H, { ...f64, nonlinearity: 'relu', ...options }) as unknown as Net,
 }
 const gates = { LSTM: 4, GRU: 3, RNN: 1, 'RNN with ReLU': 1 }
 
@@ -24,12 +28,16 @@ async function close(actual: Tensor, expected: Tensor): Promise<void> {
   expect(Math.max(0, ...Array.from(a, (x, i) => Math.abs(x - (b[i] as number))))).toBeLessThan(1e-12)
 }
 
-async function same(actual: { output: Tensor; state: State }, expected: { output: Tensor; state: State }): Promise<void> {
+async function same(
+  actual: { output: Tensor; state: State },
+  expected: { output: Tensor; state: State },
+): Promise<void> {
   await close(actual.output, expected.output)
   for (const [name, part] of Object.entries(expected.state)) await close(actual.state[name] as Tensor, part)
 }
 
-const map = (state: State, fn: (part: Tensor) => Tensor): State => Object.fromEntries(Object.entries(state).map(([name, part]) => [name, fn(part)]))
+const map = (state: State, fn: (part: Tensor) => Tensor): State =>
+  Object.fromEntries(Object.entries(state).map(([name, part]) => [name, fn(part)]))
 
 beforeEach(() => void manualSeed(2))
 
@@ -44,7 +52,9 @@ describe.each(Object.entries(kinds))('%s', (name, make) => {
     const G = gates[name as keyof typeof gates]
     const shapes = Object.fromEntries([...net.stateDict()].map(([key, { shape }]) => [key, shape]))
     expect(Object.keys(shapes).slice(0, 8)).toEqual(
-      ['', '_reverse'].flatMap((end) => ['weight_ih', 'weight_hh', 'bias_ih', 'bias_hh'].map((key) => `${key}_l0${end}`)),
+      ['', '_reverse'].flatMap((end) =>
+        ['weight_ih', 'weight_hh', 'bias_ih', 'bias_hh'].map((key) => `${key}_l0${end}`),
+      ),
     )
     expect(shapes.weight_ih_l0).toEqual([G * H, I])
     expect(shapes.weight_ih_l1_reverse).toEqual([G * H, 2 * H])
@@ -57,7 +67,14 @@ describe.each(Object.entries(kinds))('%s', (name, make) => {
     const net = make(deep)
     const x = input()
     const plain = run(net, x)
-    await same(run(net, x, map(plain.state, (part) => zeros(part.shape, f64))), plain)
+    await same(
+      run(
+        net,
+        x,
+        map(plain.state, (part) => zeros(part.shape, f64)),
+      ),
+      plain,
+    )
   })
 
   test('a sequence is its steps, one after another', async () => {
@@ -85,8 +102,22 @@ describe.each(Object.entries(kinds))('%s', (name, make) => {
     const net = make(deep)
     const x = input()
     const state = map(run(net, input()).state, (part) => part)
-    const rows = Array.from({ length: B }, (_, b) => run(net, x.slice(0, b, b + 1), map(state, (part) => part.slice(1, b, b + 1))))
-    const joined = Object.fromEntries(Object.keys(state).map((part) => [part, cat(rows.map((row) => row.state[part] as Tensor), 1)]))
+    const rows = Array.from({ length: B }, (_, b) =>
+      run(
+        net,
+        x.slice(0, b, b + 1),
+        map(state, (part) => part.slice(1, b, b + 1)),
+      ),
+    )
+    const joined = Object.fromEntries(
+      Object.keys(state).map((part) => [
+        part,
+        cat(
+          rows.map((row) => row.state[part] as Tensor),
+          1,
+        ),
+      ]),
+    )
     await same({ output: cat(rows.map(({ output }) => output)), state: joined }, run(net, x, state))
   })
 
@@ -95,12 +126,18 @@ describe.each(Object.entries(kinds))('%s', (name, make) => {
     const [ahead, back] = [make(), make()]
     const dict = both.stateDict()
     const pick = (suffix: string): Map<string, Tensor> =>
-      new Map([...dict].filter(([key]) => key.endsWith('_reverse') === (suffix !== '')).map(([key, value]) => [key.replace('_reverse', ''), value]))
+      new Map(
+        [...dict]
+          .filter(([key]) => key.endsWith('_reverse') === (suffix !== ''))
+          .map(([key, value]) => [key.replace('_reverse', ''), value]),
+      )
     ahead.loadStateDict(pick(''))
     back.loadStateDict(pick('_reverse'))
     const x = input()
     const [one, two] = [run(ahead, x), run(back, x.flip(1))]
-    const state = Object.fromEntries(Object.keys(one.state).map((part) => [part, cat([one.state[part] as Tensor, two.state[part] as Tensor])]))
+    const state = Object.fromEntries(
+      Object.keys(one.state).map((part) => [part, cat([one.state[part] as Tensor, two.state[part] as Tensor])]),
+    )
     await same({ output: cat([one.output, two.output.flip(1)], 2), state }, run(both, x))
   })
 
@@ -110,7 +147,12 @@ describe.each(Object.entries(kinds))('%s', (name, make) => {
       ? (new nn.RNN(H, H, { ...f64, nonlinearity: name === 'RNN' ? 'tanh' : 'relu' }) as unknown as Net)
       : (new { LSTM: nn.LSTM, GRU: nn.GRU }[name as 'LSTM' | 'GRU'](H, H, f64) as unknown as Net)
     const lower = make()
-    const layer = (k: number): Map<string, Tensor> => new Map([...two.stateDict()].filter(([key]) => key.endsWith(`l${k}`)).map(([key, value]) => [key.replace(`l${k}`, 'l0'), value]))
+    const layer = (k: number): Map<string, Tensor> =>
+      new Map(
+        [...two.stateDict()]
+          .filter(([key]) => key.endsWith(`l${k}`))
+          .map(([key, value]) => [key.replace(`l${k}`, 'l0'), value]),
+      )
     lower.loadStateDict(layer(0))
     upper.loadStateDict(layer(1))
     const x = input()
@@ -152,9 +194,13 @@ describe.each(Object.entries(kinds))('%s', (name, make) => {
   test('wrong input and state throw at the call, in the words of the user', () => {
     const net = make()
     const op = name.split(' ')[0]?.toLowerCase()
-    expect(() => run(net, zeros([B, T, I + 1], f64))).toThrow(`${op}: input must be [B, T, I=${I}], got [${B}, ${T}, ${I + 1}]`)
+    expect(() => run(net, zeros([B, T, I + 1], f64))).toThrow(
+      `${op}: input must be [B, T, I=${I}], got [${B}, ${T}, ${I + 1}]`,
+    )
     expect(() => run(net, zeros([T, I], f64))).toThrow(`${op}: input must be [B, T, I=${I}], got [${T}, ${I}]`)
-    expect(() => run(net, input(), { h: zeros([B, H], f64), c: zeros([B, H], f64) })).toThrow(`${op}: state.h must be [K·D=1, B=${B}, H=${H}], got [${B}, ${H}]`)
+    expect(() => run(net, input(), { h: zeros([B, H], f64), c: zeros([B, H], f64) })).toThrow(
+      `${op}: state.h must be [K·D=1, B=${B}, H=${H}], got [${B}, ${H}]`,
+    )
     expect(() => run(net, zeros([B, T, I]))).toThrow(expect.objectContaining({ code: 'ERR_DTYPE' }))
   })
 })
@@ -162,12 +208,18 @@ describe.each(Object.entries(kinds))('%s', (name, make) => {
 // The equations once more, in plain numbers.
 type Matrix = number[][]
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x))
-const affine = (w: Matrix, x: readonly number[], b: readonly number[]): number[] => w.map((row, i) => row.reduce((sum, v, j) => sum + v * (x[j] as number), b[i] as number))
+const affine = (w: Matrix, x: readonly number[], b: readonly number[]): number[] =>
+  w.map((row, i) => row.reduce((sum, v, j) => sum + v * (x[j] as number), b[i] as number))
 
 test.each(['LSTM', 'GRU', 'RNN'] as const)('%s computes its equations', async (name) => {
   const net = kinds[name]()
   const x = input(3, 1)
-  const [ih, hh, bi, bh] = (await Promise.all([...net.stateDict().values()].map((value) => value.toArray()))) as [Matrix, Matrix, number[], number[]]
+  const [ih, hh, bi, bh] = (await Promise.all([...net.stateDict().values()].map((value) => value.toArray()))) as [
+    Matrix,
+    Matrix,
+    number[],
+    number[],
+  ]
   let h = Array<number>(H).fill(0)
   let c = Array<number>(H).fill(0)
   const outputs: Matrix = []
@@ -193,7 +245,11 @@ test.each(['LSTM', 'GRU', 'RNN'] as const)('%s computes its equations', async (n
 test('cells are one step of a layer', async () => {
   const { functional: F } = nn
   const x = normal([B, I], 0, 1, f64)
-  for (const [name, cell] of [['LSTM', F.lstmCell], ['GRU', F.gruCell], ['RNN', F.rnnCell]] as const) {
+  for (const [name, cell] of [
+    ['LSTM', F.lstmCell],
+    ['GRU', F.gruCell],
+    ['RNN', F.rnnCell],
+  ] as const) {
     const net = kinds[name]()
     const { state } = run(net, input())
     const flat = map(state, (part) => part.squeeze(0))
