@@ -6,8 +6,10 @@
 //! No I/O, no libtorch, no global state but the default pool.
 
 mod context;
+pub mod elman;
 mod error;
 mod gemm;
+pub mod gru;
 mod isa;
 pub mod lstm;
 mod math;

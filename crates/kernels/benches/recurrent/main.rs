@@ -7,8 +7,9 @@ mod peak;
 
 use std::time::Instant;
 
-use quarterturn_kernels::recurrent::{Backward, Forward, Layer, Options, Shape, WeightGradients, Weights};
-use quarterturn_kernels::{Context, Error, Isa, Rayon, lstm};
+use quarterturn_kernels::recurrent::{Backward, Forward, Layer, Options, Packed, Shape, WeightGradients, Weights};
+use quarterturn_kernels::elman::Nonlinearity;
+use quarterturn_kernels::{Context, Error, Isa, Rayon, elman, gru, lstm};
 
 /// T, B, H; I = H.
 const SHAPES: [(usize, usize, usize); 11] = [
@@ -23,6 +24,27 @@ const SHAPES: [(usize, usize, usize); 11] = [
     (25, 16, 512),
     (150, 32, 256),
     (25, 64, 512),
+];
+
+/// A recurrence by its functions.
+struct Cell {
+    name: &'static str,
+    gates: usize,
+    reserve_len: fn(&Shape) -> usize,
+    forward: fn(&Context, &Layer, &mut Packed, Forward) -> Result<(), Error>,
+    backward: fn(&Context, &Layer, &mut Packed, Backward) -> Result<(), Error>,
+}
+
+const CELLS: [Cell; 3] = [
+    Cell { name: "lstm", gates: 4, reserve_len: lstm::reserve_len, forward: lstm::forward, backward: lstm::backward },
+    Cell { name: "gru", gates: 3, reserve_len: gru::reserve_len, forward: gru::forward, backward: gru::backward },
+    Cell {
+        name: "elman",
+        gates: 1,
+        reserve_len: elman::reserve_len,
+        forward: |context, layer, packed, buffers| elman::forward(context, layer, Nonlinearity::Tanh, packed, buffers),
+        backward: |context, layer, packed, buffers| elman::backward(context, layer, Nonlinearity::Tanh, packed, buffers),
+    },
 ];
 
 struct Bench {
@@ -50,7 +72,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{}, {} threads, multiply-add peak {:.0} GF/s", bench.isa, bench.threads, bench.peak);
     pool.install(|| {
         for shape in SHAPES {
-            bench.layer("lstm", 4, shape)?;
+            for cell in CELLS {
+                bench.layer(cell, shape)?;
+            }
         }
         Ok::<(), Error>(())
     })?;
@@ -58,7 +82,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 impl Bench {
-    fn layer(&self, name: &str, gates: usize, (time, batch, hidden): (usize, usize, usize)) -> Result<(), Error> {
+    fn layer(&self, cell: Cell, (time, batch, hidden): (usize, usize, usize)) -> Result<(), Error> {
+        let Cell { name, gates, .. } = cell;
         let shape = Shape { batch, time, input: hidden, hidden };
         let fill = |len: usize| (0..len).map(|i| ((i * 7919) % 1000) as f32 / 10_000.0 - 0.05).collect::<Vec<f32>>();
         let (weight_ih, weight_hh) = (fill(gates * hidden * hidden), fill(gates * hidden * hidden));
@@ -69,20 +94,20 @@ impl Bench {
         let dy = fill(batch * time * hidden);
         let (mut dweight_ih, mut dweight_hh) = (weight_ih.clone(), weight_hh.clone());
         let (mut dbias_ih, mut dbias_hh) = (bias_ih.clone(), bias_hh.clone());
-        let mut reserve = vec![0.0; lstm::reserve_len(&shape)];
+        let mut reserve = vec![0.0; (cell.reserve_len)(&shape)];
         let context = Context::new(&Rayon).with_isa(self.isa)?;
-        let mut packed = lstm::Packed::default();
+        let mut packed = Packed::default();
         let layer = Layer { shape, options: Options::default(), weights, version: 0 };
         let products = (2 * time * batch * gates * hidden * 2 * hidden) as f64;
 
         self.time(&format!("kernels/{name}/float32/{time}x{batch}x{hidden}/inference"), products, &mut || {
-            lstm::forward(&context, &layer, &mut packed, Forward { x: &x, y: &mut y, ..Forward::default() })
+            (cell.forward)(&context, &layer, &mut packed, Forward { x: &x, y: &mut y, ..Forward::default() })
         })?;
         let mut version = 0;
         self.time(&format!("kernels/{name}/float32/{time}x{batch}x{hidden}/train"), 3.0 * products, &mut || {
             version += 1;
             let layer = Layer { version, ..layer };
-            lstm::forward(&context, &layer, &mut packed, Forward { x: &x, y: &mut y, reserve: Some(&mut reserve), ..Forward::default() })?;
+            (cell.forward)(&context, &layer, &mut packed, Forward { x: &x, y: &mut y, reserve: Some(&mut reserve), ..Forward::default() })?;
             let dweights = WeightGradients {
                 weight_ih: &mut dweight_ih,
                 weight_hh: &mut dweight_hh,
@@ -90,7 +115,7 @@ impl Bench {
                 bias_hh: Some(&mut dbias_hh),
             };
             let buffers = Backward { x: &x, y: &y, reserve: &mut reserve, dy: Some(&dy), dx: Some(&mut dx), dweights: Some(dweights), ..Backward::default() };
-            lstm::backward(&context, &layer, &mut packed, buffers)
+            (cell.backward)(&context, &layer, &mut packed, buffers)
         })?;
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! The LSTM backward: the cell, and the pass back through time.
 
-use super::{Lstm, Packed};
+use super::Lstm;
 use crate::math::tanh;
-use crate::recurrent::{self, Backward, Layer, Then};
+use crate::recurrent::{self, Backward, Layer, Packed, Then};
 use crate::vector::Vector;
 use crate::{Context, Error};
 

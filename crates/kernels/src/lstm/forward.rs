@@ -1,8 +1,8 @@
 //! The LSTM forward: the cell, and the pass over time for inference and training.
 
-use super::{Lstm, Packed};
+use super::Lstm;
 use crate::math::{sigmoid, tanh};
-use crate::recurrent::{self, Forward, Layer, Now};
+use crate::recurrent::{self, Forward, Layer, Now, Packed};
 use crate::vector::Vector;
 use crate::{Context, Error};
 

@@ -16,18 +16,13 @@ pub use backward::backward;
 pub use forward::forward;
 
 use crate::recurrent::{self, Cell, Column, Now, Shape, Then};
-pub use crate::recurrent::{Backward, Forward, Layer, Options, WeightGradients, Weights};
 use crate::vector::Vector;
 
 /// The order of the gates in `weight_ih`, `weight_hh` and the biases.
 pub const GATES: [&str; 4] = ["i", "f", "g", "o"];
 
-/// Packed weights of one layer and direction, kept by the caller.
-pub type Packed = recurrent::Packed<Lstm>;
-
 /// The LSTM as a recurrent cell.
-#[derive(Debug)]
-pub struct Lstm;
+pub(crate) struct Lstm;
 
 impl Cell for Lstm {
     const NAME: &'static str = "lstm";

@@ -4,9 +4,8 @@ use ndarray::{Array1, ArrayView1, s};
 
 use super::Lstm;
 use crate::Error;
-use crate::recurrent::reference::{self, Definition, Stepped, SteppedBack};
-pub use crate::recurrent::reference::{InputGradients, Inputs, OutputGradients, Outputs};
 use crate::recurrent::Layer;
+use crate::recurrent::reference::{self, Definition, InputGradients, Inputs, OutputGradients, Outputs, Stepped, SteppedBack, sigmoid};
 
 /// Outputs of the layer.
 pub fn forward(layer: &Layer<f64>, inputs: &Inputs) -> Result<Outputs, Error> {
@@ -52,8 +51,4 @@ impl Definition for Lstm {
         let da: Array1<f64> = [di, df, dg, d_o].into_iter().flatten().collect();
         SteppedBack { input: da.clone(), hidden: da, h: Array1::zeros(dh.len()), c: dc * f }
     }
-}
-
-pub(crate) fn sigmoid(x: f64) -> f64 {
-    1.0 / (1.0 + (-x).exp())
 }

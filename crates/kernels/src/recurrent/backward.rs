@@ -1,5 +1,6 @@
 //! The pass backward in time: gradients of the input, the initial states and the weights.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 use std::ptr::{copy_nonoverlapping, null, null_mut, write_bytes};
 
@@ -61,7 +62,7 @@ pub struct Backward<'a> {
 pub(crate) fn backward<C: Cell>(
     context: &Context,
     layer: &Layer,
-    packed: &mut Packed<C>,
+    packed: &mut Packed,
     mut buffers: Backward,
 ) -> Result<(), Error> {
     let shape = &layer.shape;
@@ -79,7 +80,7 @@ pub(crate) fn backward<C: Cell>(
         }
         return Ok(());
     }
-    packed.prepare_backward(context, layer);
+    packed.prepare_backward::<C>(context, layer);
     let lanes = context.isa().lanes();
     let plan = Plan::new::<C>(shape, lanes, context.parallel().threads());
     let rows = plan.most_rows(shape.batch);
@@ -97,6 +98,7 @@ pub(crate) fn backward<C: Cell>(
         layout,
         plan,
         packed,
+        cell: PhantomData,
         chunk,
         teams: (0..plan.groups).map(|_| Team::new(plan.members)).collect(),
         scratch: context.pool().take(plan.groups * (states + of_group)),
@@ -165,7 +167,8 @@ struct Pass<'a, C> {
     steps: Steps<'a>,
     layout: Layout,
     plan: Plan,
-    packed: &'a Packed<C>,
+    packed: &'a Packed,
+    cell: PhantomData<C>,
     /// Steps per chunk.
     chunk: usize,
     teams: Vec<Team>,

@@ -1,5 +1,6 @@
 //! The pass forward in time, for inference and for training.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 use std::ptr::{copy_nonoverlapping, null, null_mut, write_bytes};
 
@@ -38,7 +39,7 @@ pub struct Forward<'a> {
 pub(crate) fn forward<C: Cell>(
     context: &Context,
     layer: &Layer,
-    packed: &mut Packed<C>,
+    packed: &mut Packed,
     mut buffers: Forward,
 ) -> Result<(), Error> {
     let shape = &layer.shape;
@@ -47,7 +48,7 @@ pub(crate) fn forward<C: Cell>(
     if shape.batch == 0 || shape.hidden == 0 {
         return Ok(());
     }
-    packed.prepare_forward(context, layer);
+    packed.prepare_forward::<C>(context, layer);
     let lanes = context.isa().lanes();
     let plan = Plan::new::<C>(shape, lanes, context.parallel().threads());
     let rows = plan.most_rows(shape.batch);
@@ -60,6 +61,7 @@ pub(crate) fn forward<C: Cell>(
         layout,
         plan,
         packed,
+        cell: PhantomData,
         chunk,
         teams: (0..plan.groups).map(|_| Team::new(plan.members)).collect(),
         scratch: context.pool().take(plan.groups * (states + ahead)),
@@ -109,7 +111,8 @@ struct Pass<'a, C> {
     steps: Steps<'a>,
     layout: Layout,
     plan: Plan,
-    packed: &'a Packed<C>,
+    packed: &'a Packed,
+    cell: PhantomData<C>,
     /// Steps per chunk.
     chunk: usize,
     teams: Vec<Team>,

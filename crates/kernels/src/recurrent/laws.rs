@@ -94,13 +94,13 @@ impl Case {
             c_n: D::HAS_C.then_some(&mut got.c_n),
             reserve: None,
         };
-        forward(context, &self.layer(), &mut Packed::<D>::default(), buffers).unwrap();
+        forward::<D>(context, &self.layer(), &mut Packed::default(), buffers).unwrap();
         got
     }
 
     fn train<D: Definition>(&self, context: &Context) -> Got {
         let mut got = self.sized(D::HAS_C);
-        let mut packed = Packed::<D>::default();
+        let mut packed = Packed::default();
         let mut reserve = vec![f32::NAN; reserve_len::<D>(&self.shape)];
         let buffers = Forward {
             x: &self.x,
@@ -111,7 +111,7 @@ impl Case {
             c_n: D::HAS_C.then_some(&mut got.c_n),
             reserve: Some(&mut reserve),
         };
-        forward(context, &self.layer(), &mut packed, buffers).unwrap();
+        forward::<D>(context, &self.layer(), &mut packed, buffers).unwrap();
         let buffers = Backward {
             x: &self.x,
             h_0: self.h_0.as_deref(),
@@ -131,7 +131,7 @@ impl Case {
                 bias_hh: Some(&mut got.dbias_hh),
             }),
         };
-        backward(context, &self.layer(), &mut packed, buffers).unwrap();
+        backward::<D>(context, &self.layer(), &mut packed, buffers).unwrap();
         got
     }
 
@@ -545,12 +545,12 @@ fn empty_sizes_work<D: Definition>() {
 fn packed_weights_follow_the_version<D: Definition>() {
     let case = &some_cases::<D>(12)[1];
     let other = Case { weight_hh: case.weight_hh.iter().map(|w| -w).collect(), ..case.clone() };
-    let mut packed = Packed::<D>::default();
+    let mut packed = Packed::default();
     let context = on(Isa::detected(), &Serial);
     let mut run = |case: &Case, version: u64| {
         let mut y = vec![0.0; case.shape.y_len()];
         let buffers = Forward { x: &case.x, y: &mut y, ..Forward::default() };
-        forward(&context, &Layer { version, ..case.layer() }, &mut packed, buffers).unwrap();
+        forward::<D>(&context, &Layer { version, ..case.layer() }, &mut packed, buffers).unwrap();
         y
     };
     let first = run(case, 1);
@@ -567,7 +567,7 @@ fn wrong_sizes_are_refused<D: Definition>() {
         let options = Options { lengths, ..case.layer().options };
         let layer = Layer { options, ..case.layer() };
         let buffers = Forward { x, y: &mut y, c_n, ..Forward::default() };
-        forward(&context, &layer, &mut Packed::<D>::default(), buffers).map_err(|error| error.to_string())
+        forward::<D>(&context, &layer, &mut Packed::default(), buffers).map_err(|error| error.to_string())
     };
     let name = D::NAME;
     assert_eq!(run(&case.x[1..], None, None).unwrap_err(), format!("{name}: x must hold B*T*I = 35 numbers, got 34"));

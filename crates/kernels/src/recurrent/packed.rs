@@ -1,7 +1,5 @@
 //! Weights in torch's layout, and their packed forms.
 
-use std::marker::PhantomData;
-
 use super::layout::Layout;
 use super::{Cell, Layer, Shape};
 use crate::gemm::Block;
@@ -40,17 +38,16 @@ impl<F> Weights<'_, F> {
 ///
 /// Each form is made when a pass first needs it and again only when the caller's version, the sizes or the instruction set changed.
 /// Two different weights must not come with the same version.
-#[derive(Debug)]
-pub struct Packed<C> {
+#[derive(Debug, Default)]
+pub struct Packed {
     pub(super) forward: Form,
     pub(super) backward: Form,
-    cell: PhantomData<C>,
 }
 
 /// `weight_ih` and `weight_hh` in blocks, and the sums of the biases.
 #[derive(Debug, Default)]
 pub(super) struct Form {
-    made_from: Option<(u64, [usize; 2], Isa)>,
+    made_from: Option<(&'static str, u64, [usize; 2], Isa)>,
     ih: Blocks,
     hh: Blocks,
     /// One row in the layout of gates. Forward only.
@@ -65,12 +62,6 @@ struct Blocks {
     lanes: usize,
 }
 
-impl<C> Default for Packed<C> {
-    fn default() -> Self {
-        Packed { forward: Form::default(), backward: Form::default(), cell: PhantomData }
-    }
-}
-
 impl Blocks {
     fn new(context: &Context, count: usize, k: usize) -> Blocks {
         let lanes = context.isa().lanes();
@@ -82,14 +73,11 @@ impl Blocks {
     }
 }
 
-impl<C> Packed<C> {
+impl Packed {
     /// Makes sure that the form for the products W·x and W·h is that of `version`.
-    pub(super) fn prepare_forward(&mut self, context: &Context, layer: &Layer)
-    where
-        C: Cell,
-    {
+    pub(super) fn prepare_forward<C: Cell>(&mut self, context: &Context, layer: &Layer) {
         let Layer { shape, weights, version, .. } = layer;
-        let key = Some((*version, sizes(shape), context.isa()));
+        let key = Some((C::NAME, *version, sizes(shape), context.isa()));
         if self.forward.made_from == key {
             return;
         }
@@ -117,12 +105,9 @@ impl<C> Packed<C> {
     }
 
     /// Makes sure that the form for the products dgates·W is that of `version`.
-    pub(super) fn prepare_backward(&mut self, context: &Context, layer: &Layer)
-    where
-        C: Cell,
-    {
+    pub(super) fn prepare_backward<C: Cell>(&mut self, context: &Context, layer: &Layer) {
         let Layer { shape, weights, version, .. } = layer;
-        let key = Some((*version, sizes(shape), context.isa()));
+        let key = Some((C::NAME, *version, sizes(shape), context.isa()));
         if self.backward.made_from == key {
             return;
         }

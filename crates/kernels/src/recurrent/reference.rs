@@ -170,6 +170,10 @@ impl<'a> Problem<'a> {
     }
 }
 
+pub(crate) fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
 fn outer(a: &Array1<f64>, b: ArrayView1<f64>) -> Array2<f64> {
     let (column, row): (ArrayView2<f64>, ArrayView2<f64>) = (a.view().insert_axis(Axis(1)), b.insert_axis(Axis(0)));
     &column * &row
