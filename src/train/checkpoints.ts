@@ -80,7 +80,7 @@ export class Checkpoints {
     const path = join(this.folder, fileName(state.step))
     const all = new Map<string, Tensor>()
     for (const part of parts) for (const [name, tensor] of tensors[part]) all.set(`${part}.${name}`, tensor)
-    await saveSafetensors(path, all, { run: JSON.stringify({ version: VERSION, ...state }) })
+    await saveSafetensors(path, all, { run: JSON.stringify({ version: VERSION, ...state }, writeNumber) })
     await this.prune()
     return path
   }
@@ -191,6 +191,15 @@ export async function readCheckpoint(path: string): Promise<Checkpoint> {
   return { path, state: parseState(metadata.run, path), ...split }
 }
 
+/** JSON has no NaN and no infinities. */
+function writeNumber(_: string, value: unknown): unknown {
+  return typeof value === 'number' && !Number.isFinite(value) ? String(value) : value
+}
+
+function readNumber(_: string, value: unknown): unknown {
+  return value === 'NaN' || value === 'Infinity' || value === '-Infinity' ? Number(value) : value
+}
+
 function parseState(text: string | undefined, path: string): RunState {
   if (text === undefined)
     throw new CheckpointError(`${path}: it holds tensors, but it is not a checkpoint of a run`, {
@@ -199,7 +208,7 @@ function parseState(text: string | undefined, path: string): RunState {
     })
   let state: RunState
   try {
-    state = JSON.parse(text) as RunState
+    state = JSON.parse(text, readNumber) as RunState
   } catch (cause) {
     throw new CheckpointError(`${path}: its description of the run cannot be understood`, { op: 'fit', cause })
   }

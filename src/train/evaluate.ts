@@ -72,7 +72,7 @@ export async function measureAll<M extends Module, B, K extends string>(
         ),
       ),
     )
-    values.forEach((value, i) => means[i]?.add(value, rows, step))
+    for (const [i, value] of values.entries()) means[i]?.add(value, rows, step)
     discard(data, batch)
     step++
     if (interrupted()) {

@@ -1,6 +1,5 @@
 // Run: one training from start or checkpoint to its end. `fit` and `start` are its two faces.
-import { dirname } from 'node:path'
-import { AbortedError, BusyError, CheckpointError, NotFiniteError, type QuarterturnError } from '../errors.js'
+import { AbortedError, BusyError, NotFiniteError, type QuarterturnError } from '../errors.js'
 import type { Module } from '../nn/index.js'
 import type { Optimizer } from '../optim/index.js'
 import { grad } from '../tensor/grad.js'
@@ -9,20 +8,14 @@ import { Generator, generator, withGenerator } from '../tensor/random.js'
 import { scope, synchronous } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Variable } from '../tensor/variable.js'
-import {
-  type Checkpoint,
-  Checkpoints,
-  disposeCheckpoint,
-  isFolder,
-  newestCheckpoint,
-  readCheckpoint,
-} from './checkpoints.js'
+import { type Checkpoint, Checkpoints, disposeCheckpoint } from './checkpoints.js'
 import { callbackError, called, discard, measureAll, paced, rowsOf, scalar } from './evaluate.js'
 import { callbackNames, type RunControl, type RunEvent } from './events.js'
 import { type EpochRecord, type History, Watch } from './history.js'
 import { Mean } from './mean.js'
 import { Mode } from './mode.js'
 import type { Batches, Settings } from './options.js'
+import { findCheckpoint, takeOver } from './resume.js'
 
 /** Models that are being fitted. */
 const busy = new WeakSet<Module>()
@@ -237,59 +230,18 @@ export class Run<M extends Module, B> implements RunControl {
   async #open(): Promise<void> {
     const { checkpoints: folder, keep, resume } = this.#options
     if (folder !== undefined) this.#checkpoints = await Checkpoints.open(folder, keep)
-    const from = await this.#find(resume)
-    const newest = (await this.#checkpoints?.list())?.[0]
-    if (newest !== undefined && (from === undefined || newest.step > from.state.step)) {
-      const until = `${folder} holds checkpoints up to step ${newest.step}`
-      const message =
-        from === undefined
-          ? `${until}; pass resume: 'auto' to go on, or choose another folder`
-          : `${until}, beyond ${from.path}; choose another folder for those to come`
-      throw new CheckpointError(`fit: ${message}`, { op: 'fit', expected: 'an empty folder', got: newest.name })
-    }
+    const from = await findCheckpoint(this.#checkpoints, resume)
     if (from === undefined) return
     await this.#resume(from)
     // A run that was killed may have saved and not yet removed.
-    if (newest !== undefined) await this.#checkpoints?.prune()
+    await this.#checkpoints?.prune()
   }
 
-  async #find(resume: string | undefined): Promise<Checkpoint | undefined> {
-    if (resume === undefined) return undefined
-    if (resume !== 'auto' && !(await isFolder(resume))) return readCheckpoint(resume)
-    const found = await newestCheckpoint(resume === 'auto' ? (this.#checkpoints as Checkpoints).folder : resume)
-    if (found === undefined) {
-      if (resume === 'auto') return undefined
-      throw new CheckpointError(`fit: there is no checkpoint in ${resume}`, {
-        op: 'fit',
-        expected: 'a checkpoint',
-        got: 'none',
-      })
-    }
-    if (this.#checkpoints?.folder === dirname(found.checkpoint.path)) await this.#checkpoints.setAside(found.damaged)
-    return found.checkpoint
-  }
-
-  /** Takes a checkpoint over: all of it, or nothing. */
   async #resume(from: Checkpoint): Promise<void> {
-    const { data, validation, position, epochs } = from.state
-    const loaders = [
-      [this.#data, data],
-      [this.#options.validation, validation],
-    ] as const
-    const before = loaders.map(([loader]) => loader?.state?.())
-    const weights = this.#model.stateDict()
-    try {
-      for (const [loader, state] of loaders) restore(loader, state)
-      this.#model.loadStateDict(from.model)
-      await this.#optimizer.loadStateDict(from.optimizer)
-    } catch (error) {
-      loaders.forEach(([loader], i) => restore(loader, before[i]))
-      this.#model.loadStateDict(weights)
-      if (!(error instanceof CheckpointError)) throw error
-      throw new CheckpointError(`fit: ${from.path} is of another run: ${error.message}`, { op: 'fit', cause: error })
-    } finally {
-      for (const tensor of weights.values()) tensor.dispose()
-    }
+    const { position, validation, epochs } = from.state
+    const { validation: validationData, earlyStopping } = this.#options
+    const own = { model: this.#model, optimizer: this.#optimizer, data: this.#data, validation: validationData }
+    await takeOver(own, from)
     this.#generator.restore(from.state.generator)
     this.#losses.restore(from.state.losses)
     this.#step = from.state.step
@@ -301,7 +253,7 @@ export class Run<M extends Module, B> implements RunControl {
       this.#epochs.push(record)
       this.#watch.add(record)
     }
-    const restoreBest = this.#options.earlyStopping?.restoreBest === true
+    const restoreBest = earlyStopping?.restoreBest === true
     if (restoreBest) this.#keepBest(from.best)
     disposeCheckpoint(restoreBest ? { ...from, best: new Map() } : from)
     if (this.#epochs.length >= this.#options.epochs) this.#ended = 'epochs'
@@ -402,9 +354,4 @@ function notFinite(step: number, parameter?: unknown): NotFiniteError {
     got: `step ${step}`,
     cause: parameter,
   })
-}
-
-function restore(data: Batches<unknown> | undefined, state: unknown): void {
-  if (state !== null && state !== undefined)
-    (data?.restore as ((state: unknown) => void) | undefined)?.call(data, state)
 }

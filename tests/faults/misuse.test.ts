@@ -75,7 +75,11 @@ test('our own errors in the loss come through as they are', async () => {
   gone.dispose()
   await rejects({ loss: (net, batch) => loss(net, batch).add(gone) }, 'ERR_DISPOSED')
   let kept: Tensor | undefined
-  await rejects({ loss: (net, batch) => (kept ??= net.forward(batch.x)).sum() }, 'ERR_DISPOSED')
+  const keeping: Options['loss'] = (net, batch) => {
+    kept ??= net.forward(batch.x)
+    return kept.sum()
+  }
+  await rejects({ loss: keeping }, 'ERR_DISPOSED')
 })
 
 test('a loss that is not a scalar, not a tensor, not synchronous, or without a gradient', async () => {

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { data, loadCheckpointFile, manualSeed, nn, type Tensor, train, Variable, zeros } from 'quarterturn'
+import { data, loadCheckpointFile, manualSeed, nn, type Tensor, tensor, train, Variable, zeros } from 'quarterturn'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { digest, fit, loader, loss, Net, type Points, quiet } from './spiral.js'
 
@@ -203,6 +203,17 @@ test('buffers and modules within modules are part of a checkpoint', async () => 
   const model = new Counting()
   await fit(model, { ...counted, epochs: 2 })
   expect(await model.parts.calls.item()).toBe(26)
+})
+
+test('an epoch whose loss is not a number is the same after resuming', async () => {
+  const path = folder()
+  const infinite: Options['loss'] = (model, batch) => {
+    return model.training ? loss(model, batch) : tensor(batch.step === 0 ? Number.NaN : 1)
+  }
+  const options = { checkpoints: path, validation: loader({ batch: 200 }), loss: infinite }
+  const { epochs } = await fit(new Net(), { ...options, epochs: 1 })
+  expect(epochs[0]!.validationLoss).toBeNaN()
+  expect((await fit(new Net(), { ...options, epochs: 2, resume: 'auto' })).epochs[0]).toEqual(epochs[0])
 })
 
 test('a run leaves its loader at the start of the next epoch', async () => {
