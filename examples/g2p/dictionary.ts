@@ -26,10 +26,14 @@ export function readDictionary(): Split {
   for (const [key, value] of Object.entries(dictionary)) {
     const word = key.replace(VARIANT, '')
     if (!WORD.test(word)) continue
-    const phonemes = value.replace(/\s*#.*$/, '').replace(/\d/g, '').split(' ')
+    const phonemes = value
+      .replace(/\s*#.*$/, '')
+      .replace(/\d/g, '')
+      .split(' ')
     const entry = entries.get(word) ?? { word, pronunciations: [] }
     entries.set(word, entry)
-    if (!entry.pronunciations.some((known) => known.join(' ') === phonemes.join(' '))) entry.pronunciations.push(phonemes)
+    if (!entry.pronunciations.some((known) => known.join(' ') === phonemes.join(' ')))
+      entry.pronunciations.push(phonemes)
   }
   const split: Split = { training: [], validation: [], test: [] }
   for (const entry of entries.values()) split[partOf(entry.word)].push(entry)

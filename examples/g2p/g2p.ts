@@ -50,16 +50,23 @@ export async function g2p(options: G2pOptions = {}): Promise<G2pResult> {
   const { minutes = 5, seed = 1, width = 256, testWords, beam = 4, say = () => {}, progress = true } = options
   manualSeed(seed)
   const words = readDictionary()
-  const epochs = options.tokens === undefined ? EPOCHS : Math.max(1, Math.round(options.tokens / countTokens(words.training)))
+  const epochs =
+    options.tokens === undefined ? EPOCHS : Math.max(1, Math.round(options.tokens / countTokens(words.training)))
   const training = options.tokens === undefined ? words.training : shareOf(words.training, options.tokens / epochs)
   const test = testWords === undefined ? words.test : everyNth(words.test, testWords)
 
   const model = new models.EncoderDecoder({ ...vocabularies(words.training), width, numLayers: LAYERS })
   const loader = model.loader(pairs(training), { batch: BATCH, seed })
   const parameters = model.parameters().reduce((sum, { size }) => sum + size, 0)
-  say(`Words     ${count(training.length)} to learn from, ${count(words.validation.length)} to watch, ${count(test.length)} for the test (CMU pronouncing dictionary)`)
-  say(`Model     two LSTMs of ${LAYERS} × ${width}, ${(parameters / 1e6).toPrecision(2)} M parameters; the source is read from its end`)
-  say(`Training  ${epochs} × ${count(countTokens(training))} letters and phonemes, ${minutes} min at most; batches of ${BATCH}, AdamW, clipped at ${CLIP}\n`)
+  say(
+    `Words     ${count(training.length)} to learn from, ${count(words.validation.length)} to watch, ${count(test.length)} for the test (CMU pronouncing dictionary)`,
+  )
+  say(
+    `Model     two LSTMs of ${LAYERS} × ${width}, ${(parameters / 1e6).toPrecision(2)} M parameters; the source is read from its end`,
+  )
+  say(
+    `Training  ${epochs} × ${count(countTokens(training))} letters and phonemes, ${minutes} min at most; batches of ${BATCH}, AdamW, clipped at ${CLIP}\n`,
+  )
 
   const clock = new Clock(epochs * loader.length, minutes * 60)
   const history = await train.fit(model, loader, {
@@ -78,15 +85,21 @@ export async function g2p(options: G2pOptions = {}): Promise<G2pResult> {
   })
   const seconds = clock.seconds()
   const done = history.ended === 'epochs' ? 1 : clock.done / clock.steps
+  const tokens = Math.round(done * epochs * countTokens(training))
+  say(
+    `\nTrained on ${count(tokens)} letters and phonemes in ${duration(seconds)} (${count(Math.round(tokens / seconds))} per second). Now the test.`,
+  )
   model.eval()
 
-  const { loss } = await train.evaluate(model, model.loader(pairs(test), { shuffle: false }), { loss: (model, batch) => model.loss(batch) })
+  const { loss } = await train.evaluate(model, model.loader(pairs(test), { shuffle: false }), {
+    loss: (model, batch) => model.loss(batch),
+  })
   const greedy = await answer(model, test, 1)
   const best = await answer(model, test, beam)
   return {
     model,
     seconds,
-    tokens: Math.round(done * epochs * countTokens(training)),
+    tokens,
     loss,
     greedy: rates(greedy),
     beam: rates(best),
@@ -95,13 +108,22 @@ export async function g2p(options: G2pOptions = {}): Promise<G2pResult> {
 }
 
 /** What beam search (or, with `beam` 1, the greedy search) makes of words. */
-async function answer(model: models.EncoderDecoder, entries: readonly Entry[], beam: number): Promise<G2pResult['answers']> {
-  const written = await model.decode(entries.map(({ word }) => [...word]), { beam })
+async function answer(
+  model: models.EncoderDecoder,
+  entries: readonly Entry[],
+  beam: number,
+): Promise<G2pResult['answers']> {
+  const written = await model.decode(
+    entries.map(({ word }) => [...word]),
+    { beam },
+  )
   return entries.map((entry, i) => ({ entry, phonemes: written[i]?.[0]?.symbols ?? [] }))
 }
 
 function rates(answers: G2pResult['answers']): text.ErrorRates {
-  return text.errorRates(answers.map(({ entry, phonemes }) => ({ hypothesis: phonemes, references: entry.pronunciations })))
+  return text.errorRates(
+    answers.map(({ entry, phonemes }) => ({ hypothesis: phonemes, references: entry.pronunciations })),
+  )
 }
 
 export function vocabularies(entries: readonly Entry[]): { source: text.Vocabulary; target: text.Vocabulary } {
@@ -119,7 +141,8 @@ export function pairs(entries: readonly Entry[]): models.Pair[] {
 /** Letters, phonemes and one `<EOS>` per pair. */
 export function countTokens(entries: readonly Entry[]): number {
   let tokens = 0
-  for (const { word, pronunciations } of entries) for (const phonemes of pronunciations) tokens += word.length + phonemes.length + 1
+  for (const { word, pronunciations } of entries)
+    for (const phonemes of pronunciations) tokens += word.length + phonemes.length + 1
   return tokens
 }
 
@@ -158,6 +181,11 @@ class Clock {
   }
 }
 
-export function count(n: number): string {
+function duration(seconds: number): string {
+  const whole = Math.round(seconds)
+  return whole < 60 ? `${seconds.toFixed(1)} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`
+}
+
+function count(n: number): string {
   return n.toLocaleString('en-US')
 }

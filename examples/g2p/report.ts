@@ -26,7 +26,11 @@ export function report(result: G2pResult, { seed, bold }: ReportOptions): string
     ...table(
       dozen(result, seed).map(({ entry, phonemes }) => {
         const right = entry.pronunciations.some((known) => known.join(' ') === phonemes.join(' '))
-        return [entry.word, phonemes.join(' '), right ? '✓' : `✗ ${entry.pronunciations.map((known) => known.join(' ')).join(' or ')}`]
+        return [
+          entry.word,
+          phonemes.join(' '),
+          right ? '✓' : `✗ ${entry.pronunciations.map((known) => known.join(' ')).join(' or ')}`,
+        ]
       }),
       ['left', 'left', 'left'],
     ),
@@ -50,7 +54,9 @@ function percent(share: number): string {
 function table(rows: readonly string[][], align: readonly ('left' | 'right')[]): string[] {
   const widths = align.map((_, k) => Math.max(...rows.map((row) => row[k]?.length ?? 0)))
   return rows.map((row) => {
-    const cells = row.map((cell, k) => (align[k] === 'left' ? cell.padEnd(widths[k] as number) : cell.padStart(widths[k] as number)))
+    const cells = row.map((cell, k) =>
+      align[k] === 'left' ? cell.padEnd(widths[k] as number) : cell.padStart(widths[k] as number),
+    )
     return `  ${cells.join('   ')}`.trimEnd()
   })
 }

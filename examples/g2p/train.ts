@@ -1,7 +1,7 @@
 // npm start: trains letters to phonemes on the CMU pronouncing dictionary, shows what came of it and saves the model.
 import { parseArgs, styleText } from 'node:util'
 import { QuarterturnError } from 'quarterturn'
-import { count, type G2pOptions, g2p } from './g2p.js'
+import { type G2pOptions, g2p } from './g2p.js'
 import { report } from './report.js'
 
 const HELP = `Trains a network to pronounce English words, shows how well it does on words it has never seen, and saves it.
@@ -27,21 +27,34 @@ async function main(): Promise<number> {
     process.stdout.write(HELP)
     return 0
   }
-  const bold = (line: string): string => (process.stdout.isTTY && !process.env.NO_COLOR ? styleText('bold', line) : line)
+  const bold = (line: string): string =>
+    process.stdout.isTTY && !process.env.NO_COLOR ? styleText('bold', line) : line
   const say = (line: string): void => void process.stdout.write(`${line}\n`)
-  say(`${bold('Quarterturn learns to pronounce English')}: the encoder-decoder of 2014 in miniature, from letters to phonemes.\n`)
+  say(
+    `${bold('Quarterturn learns to pronounce English')}: the encoder-decoder of 2014 in miniature, from letters to phonemes.\n`,
+  )
   const result = await g2p({ ...flags.options, say })
   await result.model.save(flags.out)
-  say(`\n${bold('Trained')} on ${count(result.tokens)} letters and phonemes in ${duration(result.seconds)} (${count(Math.round(result.tokens / result.seconds))} per second).\n`)
+  say('')
   say(report(result, { seed: flags.options.seed ?? 1, bold }))
-  say(`\nSaved in ${flags.out}. Go on with your own words:\n\n  ${bold(`npx quarterturn pronounce ${flags.out} seabright`)}`)
+  say(
+    `\nSaved in ${flags.out}. Go on with your own words:\n\n  ${bold(`npx quarterturn pronounce ${flags.out} seabright`)}`,
+  )
   return 0
 }
 
 function parse(): { options: G2pOptions; out: string; help: boolean } {
   const string = { type: 'string' } as const
   const { values } = parseArgs({
-    options: { minutes: string, tokens: string, seed: string, width: string, 'test-words': string, out: string, help: { type: 'boolean', short: 'h' } },
+    options: {
+      minutes: string,
+      tokens: string,
+      seed: string,
+      width: string,
+      'test-words': string,
+      out: string,
+      help: { type: 'boolean', short: 'h' },
+    },
   })
   const options: G2pOptions = {
     ...given('minutes', positive(values.minutes, 'minutes')),
@@ -69,11 +82,6 @@ function whole(text: string | undefined, name: string, least: number): number | 
   const value = Number(text)
   if (text !== '' && Number.isSafeInteger(value) && value >= least) return value
   throw new RangeError(`--${name} must be a whole number ≥ ${least}, got ${text}`)
-}
-
-function duration(seconds: number): string {
-  const whole = Math.round(seconds)
-  return whole < 60 ? `${seconds.toFixed(1)} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`
 }
 
 try {

@@ -43,6 +43,7 @@ export function count(args: Arguments, name: string, fallback: number): number {
   const text = args.values[name]
   if (text === undefined) return fallback
   const value = Number(text)
-  if (!Number.isInteger(value) || value < 1) throw new UsageError(`--${name} must be a whole number ≥ 1, got ${String(text)}`)
+  if (!Number.isInteger(value) || value < 1)
+    throw new UsageError(`--${name} must be a whole number ≥ 1, got ${String(text)}`)
   return value
 }

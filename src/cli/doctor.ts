@@ -21,7 +21,8 @@ export const doctor: Command = {
       terminal.out(`${JSON.stringify({ ok, findings })}\n`)
       return ok ? 0 : 1
     }
-    const mark = (good: boolean) => (terminal.color ? styleText(good ? 'green' : 'red', good ? '✓' : '✗') : good ? 'ok  ' : 'FAIL')
+    const mark = (good: boolean) =>
+      terminal.color ? styleText(good ? 'green' : 'red', good ? '✓' : '✗') : good ? 'ok  ' : 'FAIL'
     const width = Math.max(...findings.map(({ name }) => name.length))
     for (const finding of findings) terminal.out(`${mark(finding.ok)} ${finding.name.padEnd(width)}  ${finding.text}\n`)
     if (!ok) terminal.err('quarterturn: something is missing: see the lines marked above\n')
@@ -30,7 +31,9 @@ export const doctor: Command = {
 }
 
 async function examine(): Promise<Finding[]> {
-  const findings: Finding[] = [{ name: 'node', ok: true, text: `${process.version} on ${process.platform}-${process.arch}` }]
+  const findings: Finding[] = [
+    { name: 'node', ok: true, text: `${process.version} on ${process.platform}-${process.arch}` },
+  ]
   try {
     const { native } = await import('../native.js')
     const { libtorch, threads, cuda, cudaDevices, capability } = native().info()
@@ -51,10 +54,19 @@ async function examine(): Promise<Finding[]> {
 async function compute(): Promise<Finding> {
   try {
     const { grad, tensor, Variable } = await import('../tensor/index.js')
-    const a = new Variable(tensor([[1, 2], [3, 4]]))
+    const a = new Variable(
+      tensor([
+        [1, 2],
+        [3, 4],
+      ]),
+    )
     const found = await grad(a.matmul(a).sum(), [a]).get(a).data()
     const right = [7, 11, 9, 13].every((value, i) => Number(found[i]) === value)
-    return { name: 'compute', ok: right, text: right ? 'a product and its gradient are right' : `the gradient of a product is wrong: ${found.join(', ')}` }
+    return {
+      name: 'compute',
+      ok: right,
+      text: right ? 'a product and its gradient are right' : `the gradient of a product is wrong: ${found.join(', ')}`,
+    }
   } catch (error) {
     return { name: 'compute', ok: false, text: messageOf(error) }
   }

@@ -16,12 +16,17 @@ export const pronounce: Command = {
     all: 'show every hypothesis, best first, with its probability',
     json: 'one JSON object per word',
   },
-  notes: ['`npm start` trains such a model and saves it in models/g2p.', 'Example: quarterturn pronounce models/g2p seabright'].join('\n'),
+  notes: [
+    '`npm start` trains such a model and saves it in models/g2p.',
+    'Example: quarterturn pronounce models/g2p seabright',
+  ].join('\n'),
 
   async run(args, terminal) {
     const [folder, ...words] = args.positionals
-    if (folder === undefined) throw new UsageError('pronounce: name the folder of a model, then words\nTry: quarterturn pronounce --help')
-    if (words.length === 0) throw new UsageError(`pronounce: name at least one word after ${folder}\nTry: quarterturn pronounce --help`)
+    if (folder === undefined)
+      throw new UsageError('pronounce: name the folder of a model, then words\nTry: quarterturn pronounce --help')
+    if (words.length === 0)
+      throw new UsageError(`pronounce: name at least one word after ${folder}\nTry: quarterturn pronounce --help`)
     const beam = count(args, 'beam', 4)
     const { EncoderDecoder } = await import('../models/index.js') // the engine is loaded only by commands that use it
     const model = await EncoderDecoder.load(folder)
@@ -34,18 +39,29 @@ export const pronounce: Command = {
     for (const [i, word] of words.entries()) {
       const hypotheses = found[i] as Hypothesis[]
       if (args.values.json === true) terminal.out(`${json(word, hypotheses)}\n`)
-      else if (args.values.all === true) for (const each of hypotheses) terminal.out(`${word.padEnd(width)}  ${percent(each)}  ${each.symbols.join(' ')}\n`)
-      else terminal.out(`${terminal.color ? styleText('bold', word.padEnd(width)) : word.padEnd(width)}  ${hypotheses[0]?.symbols.join(' ') ?? ''}\n`)
+      else if (args.values.all === true)
+        for (const each of hypotheses)
+          terminal.out(`${word.padEnd(width)}  ${percent(each)}  ${each.symbols.join(' ')}\n`)
+      else
+        terminal.out(
+          `${terminal.color ? styleText('bold', word.padEnd(width)) : word.padEnd(width)}  ${hypotheses[0]?.symbols.join(' ') ?? ''}\n`,
+        )
     }
     return 0
   },
 }
 
-function checkWord(word: string, letters: readonly string[], known: { has(symbol: string): boolean; toJSON(): string[] }): void {
+function checkWord(
+  word: string,
+  letters: readonly string[],
+  known: { has(symbol: string): boolean; toJSON(): string[] },
+): void {
   if (letters.length === 0) throw new UsageError('pronounce: a word is empty')
   const odd = letters.find((letter) => !known.has(letter))
   if (odd === undefined) return
-  throw new Failure(`pronounce: ${JSON.stringify(odd)} in ${JSON.stringify(word)} is not among the letters that the model knows: ${known.toJSON().join(' ')}`)
+  throw new Failure(
+    `pronounce: ${JSON.stringify(odd)} in ${JSON.stringify(word)} is not among the letters that the model knows: ${known.toJSON().join(' ')}`,
+  )
 }
 
 function percent({ logProbability }: Hypothesis): string {
@@ -53,6 +69,10 @@ function percent({ logProbability }: Hypothesis): string {
 }
 
 function json(word: string, hypotheses: readonly Hypothesis[]): string {
-  const pronunciations = hypotheses.map(({ symbols, logProbability, ended }) => ({ phonemes: symbols, logProbability, ended }))
+  const pronunciations = hypotheses.map(({ symbols, logProbability, ended }) => ({
+    phonemes: symbols,
+    logProbability,
+    ended,
+  }))
   return JSON.stringify({ word, pronunciations })
 }

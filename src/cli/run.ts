@@ -70,12 +70,16 @@ function parse(name: string, command: Command, args: string[]): Arguments {
 function unknown(name: string): UsageError {
   const near = Object.keys(commands).find((known) => editDistance([...known], [...name]) <= 2)
   const kind = name.startsWith('-') ? 'option' : 'command'
-  return new UsageError(`there is no ${kind} ${name}${near === undefined ? '' : `; did you mean ${near}?`}\nTry: quarterturn --help`)
+  return new UsageError(
+    `there is no ${kind} ${name}${near === undefined ? '' : `; did you mean ${near}?`}\nTry: quarterturn --help`,
+  )
 }
 
 function help(color: boolean): string {
   const width = Math.max(...Object.entries(commands).map(([name, { positionals }]) => `${name} ${positionals}`.length))
-  const list = Object.entries(commands).map(([name, { positionals, summary }]) => `  ${`${name} ${positionals}`.padEnd(width)}   ${summary}`)
+  const list = Object.entries(commands).map(
+    ([name, { positionals, summary }]) => `  ${`${name} ${positionals}`.padEnd(width)}   ${summary}`,
+  )
   return `${[
     `${bold('quarterturn', color)} ${version()}: recurrent and residual networks, trained and run natively in Node`,
     '',
@@ -90,7 +94,11 @@ function help(color: boolean): string {
   ].join('\n')}\n`
 }
 
-function commandHelp(name: string, { positionals, summary, options, describe, notes }: Command, color: boolean): string {
+function commandHelp(
+  name: string,
+  { positionals, summary, options, describe, notes }: Command,
+  color: boolean,
+): string {
   const flags: [string, string][] = Object.entries(options).map(([option, { type, short }]) => [
     `--${option}${type === 'string' ? ' VALUE' : ''}${short === undefined ? '' : `, -${short}`}`,
     describe[option] ?? '',
@@ -113,5 +121,6 @@ function bold(text: string, color: boolean): string {
 
 /** The version of the package. */
 export function version(): string {
-  return (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version
+  return (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string })
+    .version
 }

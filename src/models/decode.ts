@@ -26,13 +26,24 @@ const ROWS = 1024
 const NEVER = -1e9
 
 /** See `EncoderDecoder.decode`. */
-export async function decode(model: EncoderDecoder, sources: readonly (readonly string[])[], { beam = 1, maxLength }: DecodeOptions): Promise<Hypothesis[][]> {
+export async function decode(
+  model: EncoderDecoder,
+  sources: readonly (readonly string[])[],
+  { beam = 1, maxLength }: DecodeOptions,
+): Promise<Hypothesis[][]> {
   const widest = model.target.size - 1
   if (!Number.isInteger(beam) || beam < 1 || beam > widest) {
-    throw new ArgumentError(`decode: beam must be a whole number within 1 … ${widest}, got ${beam}`, { op: 'decode', expected: `1 … ${widest}`, got: String(beam) })
+    throw new ArgumentError(`decode: beam must be a whole number within 1 … ${widest}, got ${beam}`, {
+      op: 'decode',
+      expected: `1 … ${widest}`,
+      got: String(beam),
+    })
   }
   if (maxLength !== undefined && !(Number.isInteger(maxLength) && maxLength >= 1)) {
-    throw new ArgumentError(`decode: maxLength must be a whole number ≥ 1, got ${maxLength}`, { op: 'decode', got: String(maxLength) })
+    throw new ArgumentError(`decode: maxLength must be a whole number ≥ 1, got ${maxLength}`, {
+      op: 'decode',
+      got: String(maxLength),
+    })
   }
   const results = new Array<Hypothesis[]>(sources.length)
   for (const batch of batches(model, sources, Math.max(1, Math.floor(ROWS / beam)))) {
@@ -56,7 +67,12 @@ function batches(model: EncoderDecoder, sources: readonly (readonly string[])[],
   const open = new Map<number, Batch>()
   const all: Batch[] = []
   for (const [row, symbols] of sources.entries()) {
-    if (symbols.length === 0) throw new ArgumentError(`decode: source ${row} is empty`, { op: 'decode', expected: 'at least one symbol', got: 'none' })
+    if (symbols.length === 0)
+      throw new ArgumentError(`decode: source ${row} is empty`, {
+        op: 'decode',
+        expected: 'at least one symbol',
+        got: 'none',
+      })
     let batch = open.get(symbols.length)
     if (batch === undefined || batch.rows.length === size) {
       batch = { rows: [], ids: [], length: symbols.length }
@@ -116,7 +132,11 @@ function record(model: EncoderDecoder, ids: number[][], beam: number, steps: num
     const out = model.step(last, state)
     const logp = out.logits.logSoftmax(-1).to('float32').add(writing)
     const rows = ended === undefined ? logp : where(ended.unsqueeze(1), resting, logp)
-    const best = scores.unsqueeze(2).add(rows.reshape([B, W, V])).reshape([B, W * V]).topk(beam)
+    const best = scores
+      .unsqueeze(2)
+      .add(rows.reshape([B, W, V]))
+      .reshape([B, W * V])
+      .topk(beam)
     const parent = best.indices.div(V).floor().to('int64')
     const written = best.indices.sub(parent.mul(V))
     symbols.push(written)
@@ -126,7 +146,9 @@ function record(model: EncoderDecoder, ids: number[][], beam: number, steps: num
     ended = last.le(EOS_ID)
     if (beam === 1) state = out.state
     else {
-      const row = (W === 1 ? arange(0, B, int64).unsqueeze(1).expand([B, beam]) : parent.add(firstRow)).reshape([B * beam])
+      const row = (W === 1 ? arange(0, B, int64).unsqueeze(1).expand([B, beam]) : parent.add(firstRow)).reshape([
+        B * beam,
+      ])
       state = { h: out.state.h.indexSelect(1, row), c: out.state.c.indexSelect(1, row) }
     }
   }

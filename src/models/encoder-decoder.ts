@@ -4,7 +4,7 @@ import { ArgumentError } from '../errors.js'
 import * as nn from '../nn/index.js'
 import { adamW, type OptimizerFactory } from '../optim/index.js'
 import { cat, type DeviceLike, full, noGrad, type Tensor, uniform } from '../tensor/index.js'
-import { EOS_ID, PAD_ID, Vocabulary } from '../text/index.js'
+import { EOS_ID, PAD_ID, type Vocabulary } from '../text/index.js'
 import { type DecodeOptions, decode, type Hypothesis } from './decode.js'
 import { loadFolder, saveFolder } from './folder.js'
 
@@ -76,10 +76,21 @@ export class EncoderDecoder extends nn.Module {
   decoder: nn.LSTM
   head: nn.Linear
 
-  constructor({ source, target, width = 256, numLayers = 2, dropout = 0, reversed = true, initRange = 0.08 }: EncoderDecoderOptions) {
+  constructor({
+    source,
+    target,
+    width = 256,
+    numLayers = 2,
+    dropout = 0,
+    reversed = true,
+    initRange = 0.08,
+  }: EncoderDecoderOptions) {
     super()
     if (!(initRange > 0 && initRange < Number.POSITIVE_INFINITY)) {
-      throw new ArgumentError(`EncoderDecoder: initRange must be > 0, got ${initRange}`, { op: KIND, got: String(initRange) })
+      throw new ArgumentError(`EncoderDecoder: initRange must be > 0, got ${initRange}`, {
+        op: KIND,
+        got: String(initRange),
+      })
     }
     this.source = source
     this.target = target
@@ -98,7 +109,9 @@ export class EncoderDecoder extends nn.Module {
   forward(source: Tensor, target: Tensor): Tensor {
     const start = full([target.shape[0] as number, 1], EOS_ID, { dtype: 'int64', device: target.device })
     const before: Tensor[] = [start, target.slice(1, 0, -1)]
-    return this.head.forward(this.decoder.forward(this.targetEmbedding.forward(cat(before, 1)), this.encode(source)).output)
+    return this.head.forward(
+      this.decoder.forward(this.targetEmbedding.forward(cat(before, 1)), this.encode(source)).output,
+    )
   }
 
   /** The encoder's last states for sources [B, S]: h and c are [numLayers, B, width]. */
@@ -127,13 +140,22 @@ export class EncoderDecoder extends nn.Module {
    *
    * @throws ArgumentError for symbols that the vocabularies do not have.
    */
-  loader(pairs: readonly Pair[], { batch = 128, shuffle = true, seed }: PairLoaderOptions = {}): Loader<{ source: number[][]; target: number[][] }> {
+  loader(
+    pairs: readonly Pair[],
+    { batch = 128, shuffle = true, seed }: PairLoaderOptions = {},
+  ): Loader<{ source: number[][]; target: number[][] }> {
     const fields = {
       source: pairs.map((pair) => this.source.encode(pair.source)),
       target: pairs.map((pair) => [...this.target.encode(pair.target), EOS_ID]),
     }
     const padding = { source: PAD_ID, target: PAD_ID }
-    return new Loader(fields, { batch, shuffle, bucketBy: ['source', 'target'], padding, ...(seed === undefined ? {} : { seed }) })
+    return new Loader(fields, {
+      batch,
+      shuffle,
+      bucketBy: ['source', 'target'],
+      padding,
+      ...(seed === undefined ? {} : { seed }),
+    })
   }
 
   /**
@@ -153,7 +175,12 @@ export class EncoderDecoder extends nn.Module {
    */
   save(folder: string): Promise<void> {
     const { source, target } = this
-    return saveFolder(folder, { kind: KIND, config: this.config, vocabularies: { source, target }, state: this.stateDict() })
+    return saveFolder(folder, {
+      kind: KIND,
+      config: this.config,
+      vocabularies: { source, target },
+      state: this.stateDict(),
+    })
   }
 
   /**
@@ -169,4 +196,3 @@ export class EncoderDecoder extends nn.Module {
     return model.to(device).eval()
   }
 }
-

@@ -20,7 +20,10 @@ export interface SavedModel<C> {
 }
 
 /** Writes each file whole or not at all. The weights carry a fingerprint of the others, so that files of two models are not taken for one. */
-export async function saveFolder(folder: string, { kind, config, vocabularies, state }: SavedModel<object>): Promise<void> {
+export async function saveFolder(
+  folder: string,
+  { kind, config, vocabularies, state }: SavedModel<object>,
+): Promise<void> {
   const files = new Map([['config.json', text({ quarterturn: VERSION, kind, ...config })]])
   for (const [name, vocabulary] of Object.entries(vocabularies)) files.set(`${name}.json`, text(vocabulary))
   await refused(folder, () => mkdir(folder, { recursive: true }))
@@ -33,7 +36,11 @@ export async function saveFolder(folder: string, { kind, config, vocabularies, s
  *
  * @throws FileError (`ERR_IO`) where a file cannot be read; CheckpointError (`ERR_CHECKPOINT`) where it is damaged, of another kind or of another model.
  */
-export async function loadFolder<C>(folder: string, kind: string, vocabularies: readonly string[]): Promise<SavedModel<C>> {
+export async function loadFolder<C>(
+  folder: string,
+  kind: string,
+  vocabularies: readonly string[],
+): Promise<SavedModel<C>> {
   const files = new Map<string, string>()
   for (const name of ['config.json', ...vocabularies.map((name) => `${name}.json`)]) {
     files.set(name, await refused(join(folder, name), () => readFile(join(folder, name), 'utf8')))
@@ -41,20 +48,28 @@ export async function loadFolder<C>(folder: string, kind: string, vocabularies: 
   const parse = (name: string): unknown => parsed(files.get(name) as string, join(folder, name))
   const { quarterturn, kind: found, ...config } = object(parse('config.json'), join(folder, 'config.json'))
   if (found !== kind || quarterturn !== VERSION) {
-    throw new CheckpointError(`load: ${folder} holds a model of kind ${String(found)}, version ${String(quarterturn)}, not ${kind}, version ${VERSION}`, {
-      op: 'load',
-      expected: `${kind} ${VERSION}`,
-      got: `${String(found)} ${String(quarterturn)}`,
-    })
+    throw new CheckpointError(
+      `load: ${folder} holds a model of kind ${String(found)}, version ${String(quarterturn)}, not ${kind}, version ${VERSION}`,
+      {
+        op: 'load',
+        expected: `${kind} ${VERSION}`,
+        got: `${String(found)} ${String(quarterturn)}`,
+      },
+    )
   }
   const { tensors, metadata } = await loadCheckpointFile(join(folder, WEIGHTS))
   if (metadata.quarterturn !== fingerprint(files)) {
-    throw new CheckpointError(`load: the files in ${folder} do not belong together: one was changed or replaced after the model was saved`, { op: 'load' })
+    throw new CheckpointError(
+      `load: the files in ${folder} do not belong together: one was changed or replaced after the model was saved`,
+      { op: 'load' },
+    )
   }
   return {
     kind,
     config: config as C,
-    vocabularies: Object.fromEntries(vocabularies.map((name) => [name, new Vocabulary(parse(`${name}.json`) as string[])])),
+    vocabularies: Object.fromEntries(
+      vocabularies.map((name) => [name, new Vocabulary(parse(`${name}.json`) as string[])]),
+    ),
     state: tensors,
   }
 }
@@ -106,6 +121,10 @@ async function refused<T>(path: string, fn: () => Promise<T>): Promise<T> {
     return await fn()
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code ?? 'an unknown error'
-    throw new FileError(`${path}: ${code === 'ENOENT' ? 'there is no such file (ENOENT)' : code}`, { op: 'file', got: code, cause })
+    throw new FileError(`${path}: ${code === 'ENOENT' ? 'there is no such file (ENOENT)' : code}`, {
+      op: 'file',
+      got: code,
+      cause,
+    })
   }
 }

@@ -37,7 +37,10 @@ export class Vocabulary {
         })
       }
       if (ids.has(symbol)) {
-        throw new ArgumentError(`Vocabulary: ${JSON.stringify(symbol)} is given twice`, { op: 'Vocabulary', got: symbol })
+        throw new ArgumentError(`Vocabulary: ${JSON.stringify(symbol)} is given twice`, {
+          op: 'Vocabulary',
+          got: symbol,
+        })
       }
       ids.set(symbol, id)
     }
@@ -65,10 +68,13 @@ export class Vocabulary {
     return Array.from(sequence, (symbol) => {
       const id = this.#ids.get(symbol) ?? this.#ids.get(UNK)
       if (id !== undefined) return id
-      throw new ArgumentError(`Vocabulary.encode: ${JSON.stringify(symbol)} is not among the ${this.size - 2} symbols that the model knows`, {
-        op: 'Vocabulary.encode',
-        got: symbol,
-      })
+      throw new ArgumentError(
+        `Vocabulary.encode: ${JSON.stringify(symbol)} is not among the ${this.size - 2} symbols that the model knows`,
+        {
+          op: 'Vocabulary.encode',
+          got: symbol,
+        },
+      )
     })
   }
 
@@ -80,7 +86,10 @@ export class Vocabulary {
       if (id === PAD_ID) continue
       const symbol = this.symbols[id]
       if (symbol === undefined) {
-        throw new ArgumentError(`Vocabulary.decode: ${id} is not within 0 … ${this.size - 1}`, { op: 'Vocabulary.decode', got: String(id) })
+        throw new ArgumentError(`Vocabulary.decode: ${id} is not within 0 … ${this.size - 1}`, {
+          op: 'Vocabulary.decode',
+          got: String(id),
+        })
       }
       symbols.push(symbol)
     }

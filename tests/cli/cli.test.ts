@@ -18,7 +18,12 @@ let model: models.EncoderDecoder
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'quarterturn-cli-'))
   manualSeed(5)
-  model = new models.EncoderDecoder({ source: new text.Vocabulary([..."abc'"]), target: new text.Vocabulary(['AA', 'B', 'K', 'S', 'Z']), width: 16, initRange: 1 })
+  model = new models.EncoderDecoder({
+    source: new text.Vocabulary([..."abc'"]),
+    target: new text.Vocabulary(['AA', 'B', 'K', 'S', 'Z']),
+    width: 16,
+    initRange: 1,
+  })
   await model.save(join(folder, 'model'))
 })
 afterAll(() => rm(folder, { recursive: true }))
@@ -37,12 +42,15 @@ describe('help and usage', () => {
     expect(err).toBe((await cli('--help')).out)
   })
 
-  it.each([[['pronounce', '--help']], [['help', 'pronounce']], [['--help', 'pronounce']]])('%j explains its options', async (argv) => {
-    const { code, out } = await cli(...argv)
-    expect(code).toBe(0)
-    expect(out).toMatch(/--beam VALUE, -b/)
-    expect(out).not.toMatch(/undefined/)
-  })
+  it.each([[['pronounce', '--help']], [['help', 'pronounce']], [['--help', 'pronounce']]])(
+    '%j explains its options',
+    async (argv) => {
+      const { code, out } = await cli(...argv)
+      expect(code).toBe(0)
+      expect(out).toMatch(/--beam VALUE, -b/)
+      expect(out).not.toMatch(/undefined/)
+    },
+  )
 
   it('prints the version of package.json', async () => {
     const { version } = (await import('../../package.json', { with: { type: 'json' } })).default
@@ -77,12 +85,22 @@ describe('pronounce', () => {
 
   it('--json gives one object per word with every hypothesis', async () => {
     const { out } = await cli('pronounce', '--json', '-b', '2', join(folder, 'model'), 'cab', 'bac')
-    const lines = out.trimEnd().split('\n').map((line) => JSON.parse(line))
-    const found = await model.eval().decode(['cab', 'bac'].map((word) => [...word]), { beam: 2 })
+    const lines = out
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    const found = await model.eval().decode(
+      ['cab', 'bac'].map((word) => [...word]),
+      { beam: 2 },
+    )
     expect(lines).toEqual(
       ['cab', 'bac'].map((word, i) => ({
         word,
-        pronunciations: found[i]!.map(({ symbols, logProbability, ended }) => ({ phonemes: symbols, logProbability, ended })),
+        pronunciations: found[i]!.map(({ symbols, logProbability, ended }) => ({
+          phonemes: symbols,
+          logProbability,
+          ended,
+        })),
       })),
     )
   })
@@ -96,7 +114,12 @@ describe('pronounce', () => {
 
   it.each([
     ['a folder that is not there', () => ['none', 'cab'], 1, /none.config\.json: there is no such file.*ERR_IO/],
-    ['a letter that the model does not know', () => ['model', 'cabé'], 1, /"é" in "cabé" is not among the letters that the model knows: a b c '/],
+    [
+      'a letter that the model does not know',
+      () => ['model', 'cabé'],
+      1,
+      /"é" in "cabé" is not among the letters that the model knows: a b c '/,
+    ],
     ['an empty word', () => ['model', ''], 2, /a word is empty/],
     ['a beam that is too wide', () => ['model', 'cab', '--beam', '99'], 2, /--beam must be at most 6/],
   ])('%s: exit code and message', async (_, args, expected, message) => {
@@ -127,6 +150,12 @@ describe('doctor', () => {
   it('--json gives one object', async () => {
     const { ok, findings } = JSON.parse((await cli('doctor', '--json')).out)
     expect(ok).toBe(true)
-    expect(findings.map(({ name }: { name: string }) => name)).toEqual(['node', 'libtorch', 'threads', 'cuda', 'compute'])
+    expect(findings.map(({ name }: { name: string }) => name)).toEqual([
+      'node',
+      'libtorch',
+      'threads',
+      'cuda',
+      'compute',
+    ])
   })
 })

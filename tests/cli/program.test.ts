@@ -7,7 +7,10 @@ import { expect, it } from 'vitest'
 const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
 
 function start(args: string[], env: Record<string, string> = {}) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...args], { encoding: 'utf8', env: { ...process.env, ...env } })
+  const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...args], {
+    encoding: 'utf8',
+    env: { ...process.env, ...env },
+  })
   return { code: status, out: stdout, err: stderr }
 }
 

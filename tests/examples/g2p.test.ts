@@ -15,9 +15,13 @@ describe('the dictionary', () => {
   it('has every word in one part, with all its variants', () => {
     expect(new Set(all.map(({ word }) => word)).size).toBe(all.length)
     expect(all.length).toBeGreaterThan(120_000)
-    for (const part of ['training', 'validation', 'test'] as const) expect(split[part].every(({ word }) => partOf(word) === part)).toBe(true)
+    for (const part of ['training', 'validation', 'test'] as const)
+      expect(split[part].every(({ word }) => partOf(word) === part)).toBe(true)
     expect(split.test.length / all.length).toBeCloseTo(0.06, 2)
-    expect(split.training.find(({ word }) => word === 'tomato')?.pronunciations.map((p) => p.join(' '))).toEqual(['T AH M EY T OW', 'T AH M AA T OW'])
+    expect(split.training.find(({ word }) => word === 'tomato')?.pronunciations.map((p) => p.join(' '))).toEqual([
+      'T AH M EY T OW',
+      'T AH M AA T OW',
+    ])
   })
 
   it('has phonemes without stress marks and comments', () => {
@@ -27,14 +31,32 @@ describe('the dictionary', () => {
   })
 
   it('counts as tokens what the networks read', () => {
-    expect(countTokens([{ word: 'cat', pronunciations: [['K', 'AE', 'T'], ['K', 'AH', 'T']] }])).toBe(2 * (3 + 3 + 1))
+    expect(
+      countTokens([
+        {
+          word: 'cat',
+          pronunciations: [
+            ['K', 'AE', 'T'],
+            ['K', 'AH', 'T'],
+          ],
+        },
+      ]),
+    ).toBe(2 * (3 + 3 + 1))
   })
 })
 
 describe('the job', () => {
   it('learns, reports on words it has not seen, and leaves a model that loads', async () => {
     const said: string[] = []
-    const result = await g2p({ tokens: 150_000, width: 64, testWords: 200, beam: 2, seed: 2, progress: false, say: (line) => said.push(line) })
+    const result = await g2p({
+      tokens: 150_000,
+      width: 64,
+      testWords: 200,
+      beam: 2,
+      seed: 2,
+      progress: false,
+      say: (line) => said.push(line),
+    })
     expect(said.join('\n')).toMatch(/200 for the test/)
     expect(Math.abs(result.tokens / 150_000 - 1)).toBeLessThan(0.02)
     expect(result.loss).toBeLessThan(3.3) // ln 41 = 3.71 for guessing; the frequencies of phonemes alone give 3.3

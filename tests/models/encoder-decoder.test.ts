@@ -62,10 +62,16 @@ describe('EncoderDecoder', () => {
   })
 
   it('gives each row of a batch what it gets alone', async () => {
-    const target = [[2, 3, 1], [4, 1, 0]]
-    const together = (await model.forward(int64(['abc', 'dda'].map((w) => letters.encode(w))), int64(target)).toArray()) as number[][][]
+    const target = [
+      [2, 3, 1],
+      [4, 1, 0],
+    ]
+    const together = (await model
+      .forward(int64(['abc', 'dda'].map((w) => letters.encode(w))), int64(target))
+      .toArray()) as number[][][]
     const alone = (await model.forward(int64([letters.encode('dda')]), int64([target[1]!])).toArray()) as number[][][]
-    for (const [t, row] of alone[0]!.entries()) for (const [k, value] of row.entries()) expect(together[1]![t]![k]).toBeCloseTo(value, 5)
+    for (const [t, row] of alone[0]!.entries())
+      for (const [k, value] of row.entries()) expect(together[1]![t]![k]).toBeCloseTo(value, 5)
   })
 
   it('leaves padding out of the loss', async () => {
@@ -116,8 +122,12 @@ describe('decode', () => {
   })
 
   it('beam search finds nothing worse than greedy', async () => {
-    const [greedy, beam] = [await model.decode(words, { maxLength: 5 }), await model.decode(words, { beam: 4, maxLength: 5 })]
-    for (const i of words.keys()) expect(beam[i]![0]!.logProbability).toBeGreaterThanOrEqual(greedy[i]![0]!.logProbability - 1e-5)
+    const [greedy, beam] = [
+      await model.decode(words, { maxLength: 5 }),
+      await model.decode(words, { beam: 4, maxLength: 5 }),
+    ]
+    for (const i of words.keys())
+      expect(beam[i]![0]!.logProbability).toBeGreaterThanOrEqual(greedy[i]![0]!.logProbability - 1e-5)
   })
 
   it('answers in the order of the sources, whatever their lengths', async () => {
@@ -163,15 +173,27 @@ describe('training', () => {
     const pairs = words.map((word) => ({ source: [...word], target: [...word.toUpperCase()] }))
     const learner = new models.EncoderDecoder({ ...small, width: 32 })
     const loader = learner.loader(pairs, { batch: 4, seed: 1 })
-    const history = await train.fit(learner, loader, { epochs: 120, clipNorm: 5, optimizer: optim.adamW({ lr: 1e-2 }), seed: 1, progress: false })
+    const history = await train.fit(learner, loader, {
+      epochs: 120,
+      clipNorm: 5,
+      optimizer: optim.adamW({ lr: 1e-2 }),
+      seed: 1,
+      progress: false,
+    })
     expect(history.epochs.at(-1)!.loss).toBeLessThan(0.1)
-    const written = await learner.decode(pairs.map(({ source }) => source), { beam: 2 })
+    const written = await learner.decode(
+      pairs.map(({ source }) => source),
+      { beam: 2 },
+    )
     expect(written.map(([best]) => best!.symbols.join(''))).toEqual(words.map((word) => word.toUpperCase()))
     expect(written.every(([best]) => best!.ended)).toBe(true)
   })
 
   it('makes batches of near-equal lengths that end in <EOS>', async () => {
-    const pairs = Array.from({ length: 64 }, (_, i) => ({ source: [...'abcd'.repeat(2)].slice(0, 1 + (i % 8)), target: ['A'] }))
+    const pairs = Array.from({ length: 64 }, (_, i) => ({
+      source: [...'abcd'.repeat(2)].slice(0, 1 + (i % 8)),
+      target: ['A'],
+    }))
     for await (const { source, target } of model.loader(pairs, { batch: 8, seed: 1 })) {
       expect(await source.eq(text.PAD_ID).any().item()).toBe(0) // 8 of each length: no batch is mixed
       expect(await target.toArray()).toEqual(Array(8).fill([2, text.EOS_ID]))
@@ -209,7 +231,12 @@ describe('save and load', () => {
   })
 
   it.each([
-    ['config.json of another kind', 'config.json', (s: string) => s.replace('EncoderDecoder', 'Forecaster'), /kind Forecaster/],
+    [
+      'config.json of another kind',
+      'config.json',
+      (s: string) => s.replace('EncoderDecoder', 'Forecaster'),
+      /kind Forecaster/,
+    ],
     ['a vocabulary of another model', 'target.json', (s: string) => s.replace('"A"', '"Z"'), /do not belong together/],
     ['options that were changed', 'config.json', (s: string) => s.replace('16', '32'), /do not belong together/],
     ['a config that is cut off', 'config.json', (s: string) => s.slice(0, 20), /not JSON/],
@@ -218,7 +245,10 @@ describe('save and load', () => {
     const path = join(folder, 'damaged')
     await model.save(path)
     await writeFile(join(path, file), change(await readFile(join(path, file), 'latin1')), 'latin1')
-    await expect(models.EncoderDecoder.load(path)).rejects.toMatchObject({ code: 'ERR_CHECKPOINT', message: expect.stringMatching(message) })
+    await expect(models.EncoderDecoder.load(path)).rejects.toMatchObject({
+      code: 'ERR_CHECKPOINT',
+      message: expect.stringMatching(message),
+    })
   })
 
   it('says where it cannot write', async () => {
