@@ -3,8 +3,8 @@ import type { ParseArgsConfig } from 'node:util'
 
 /** Where a command writes: results to `out`, everything else to `err`. */
 export interface Terminal {
-  out(text: string): void
-  err(text: string): void
+  out(text: string): unknown
+  err(text: string): unknown
   /** Whether results may be coloured: a terminal that wants it, and no `NO_COLOR`. */
   color: boolean
 }

@@ -7,10 +7,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { run } from '../../src/cli/run.js'
 
 async function cli(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
-  let out = ''
-  let err = ''
-  const code = await run(argv, { out: (s) => void (out += s), err: (s) => void (err += s), color: false })
-  return { code, out, err }
+  const [out, err]: [string[], string[]] = [[], []]
+  const code = await run(argv, { out: (text) => out.push(text), err: (text) => err.push(text), color: false })
+  return { code, out: out.join(''), err: err.join('') }
 }
 
 let folder: string
