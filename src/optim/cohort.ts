@@ -81,14 +81,14 @@ export class Cohort {
 
   /** Scalars that stand beside the parameters in an operation, with `states` states: see guard.ts. */
   witness(states: number): readonly Variable[] {
-    if (this.#witness === undefined || this.#witness.length !== states + 1) {
+    if (this.#witness === undefined || this.#witness.length <= states) {
       const zero = zeros([])
       const first = this.members[0]?.name || 'an unnamed variable'
       const name = this.members.length === 1 ? first : `one of ${this.members.length} parameters from ${first} on`
       this.#witness = Array.from({ length: states + 1 }, () => state(zero, name))
       zero.dispose()
     }
-    return this.#witness
+    return this.#witness.slice(0, states + 1)
   }
 }
 
