@@ -3,6 +3,7 @@ import { ArgumentError } from '../errors.js'
 import type { LSTMState } from '../nn/index.js'
 import { ahead, arange, full, stack, type Tensor, tensor, where } from '../tensor/index.js'
 import { EOS_ID, PAD_ID } from '../text/index.js'
+import { Mode } from '../train/mode.js'
 import type { EncoderDecoder } from './encoder-decoder.js'
 
 export interface DecodeOptions {
@@ -90,8 +91,9 @@ function batches(model: EncoderDecoder, sources: readonly (readonly string[])[],
  * continue and the final scores are read. A hypothesis that has ended writes `<PAD>` at no cost and keeps its place.
  */
 async function search(model: EncoderDecoder, ids: number[][], beam: number, steps: number): Promise<Hypothesis[][]> {
-  const { symbols, parents, scores } = withoutDropout(model, () => ahead(() => record(model, ids, beam, steps)))
+  const { symbols, parents, scores } = new Mode(model).run(false, () => ahead(() => record(model, ids, beam, steps)))
   const [written, from, final] = await Promise.all([symbols.data(), parents.data(), scores.data()])
+  for (const read of [symbols, parents, scores]) read.dispose()
   return ids.map((_, b) =>
     Array.from({ length: beam }, (_, w) => {
       const path: number[] = []
@@ -153,15 +155,4 @@ function record(model: EncoderDecoder, ids: number[][], beam: number, steps: num
     }
   }
   return { symbols: stack(symbols), parents: stack(parents), scores }
-}
-
-/** Runs a synchronous function with the model in `eval` mode. */
-function withoutDropout<T>(model: EncoderDecoder, fn: () => T): T {
-  if (!model.training) return fn()
-  model.eval()
-  try {
-    return fn()
-  } finally {
-    model.train()
-  }
 }
