@@ -1,6 +1,7 @@
 // libtorch's gradient function, which tch offers without its options.
 #include "common.h"
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/autograd.h>
 
 using quarterturn::guarded;

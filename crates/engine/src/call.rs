@@ -1,5 +1,6 @@
 //! What an operation sees of the world: its inputs, its attributes, and the little context that some need.
-use crate::decode::{Attributes, dtype_name, id};
+use crate::attributes::{Attributes, dtype_name};
+use crate::decode::id;
 use crate::error::{Code, Fault};
 use crate::op::Op;
 use crate::program::Programs;

@@ -47,7 +47,7 @@ impl Closure {
 /// differentiated, the inputs stay connected with the graph they came from.
 fn again(program: &Program, inputs: &[Tensor], seeds: &[Tensor], iteration: [u32; 2]) -> Result<Vec<Option<Tensor>>, Fault> {
     let connected = shim::grad_enabled();
-    let mut mode = crate::grad_mode::GradMode::new();
+    let mut mode = crate::grad_mode::GradMode::hold();
     mode.set(true);
     // A fresh alias of each input: an input may depend on another one, and that is not this node's business.
     let alias = |input: &Tensor| match (input.requires_grad(), connected) {
@@ -93,7 +93,9 @@ unsafe fn give(tensors: Vec<Option<Tensor>>, slots: *mut *mut C_tensor, count: u
 }
 
 fn answer(run: impl FnOnce() -> Result<(), Fault>) -> *mut c_char {
-    let Err(fault) = crate::panics::contained(run) else { return std::ptr::null_mut() };
+    let Err(fault) = crate::panics::contained(run) else {
+        return std::ptr::null_mut();
+    };
     let text = std::ffi::CString::new(fault.to_text().replace('\0', " ")).unwrap_or_default();
     // SAFETY: a valid string; the shim frees the copy.
     unsafe { libc::strdup(text.as_ptr()) }
@@ -102,7 +104,13 @@ fn answer(run: impl FnOnce() -> Result<(), Fault>) -> *mut c_char {
 /// # Safety
 /// Called by the shim with a closure it owns and arrays of the given lengths.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn qt_closure_forward(closure: *mut c_void, inputs: *const *const C_tensor, inputs_count: usize, outputs: *mut *mut C_tensor, outputs_count: usize) -> *mut c_char {
+pub unsafe extern "C" fn qt_closure_forward(
+    closure: *mut c_void,
+    inputs: *const *const C_tensor,
+    inputs_count: usize,
+    outputs: *mut *mut C_tensor,
+    outputs_count: usize,
+) -> *mut c_char {
     answer(|| {
         // SAFETY: by contract.
         unsafe {

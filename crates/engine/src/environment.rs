@@ -16,8 +16,14 @@ const BYTES: f64 = 1024.0 * 1024.0 * 1024.0;
 
 /// What the engine says.
 pub enum Reply {
-    Value { request: u64, payload: Payload },
-    Error { request: u64, failure: Arc<Failure> },
+    Value {
+        request: u64,
+        payload: Payload,
+    },
+    Error {
+        request: u64,
+        failure: Arc<Failure>,
+    },
     /// A failed operation, said once.
     Failure(Arc<Failure>),
 }
@@ -60,6 +66,7 @@ pub struct Environment {
     cancelled: AtomicBool,
     sequence: AtomicU64,
     submissions: AtomicU64,
+    last_in_order: AtomicU64,
     queued: AtomicUsize,
     backlog: Mutex<Backlog>,
     progress: Condvar,
@@ -78,6 +85,7 @@ impl Environment {
             cancelled: AtomicBool::new(false),
             sequence: AtomicU64::new(1),
             submissions: AtomicU64::new(0),
+            last_in_order: AtomicU64::new(0),
             queued: AtomicUsize::new(0),
             backlog: Mutex::new(Backlog::default()),
             progress: Condvar::new(),
@@ -102,10 +110,14 @@ impl Environment {
             return Ok(false);
         }
         self.queued.fetch_add(count, Ordering::Relaxed);
+        let number = self.submissions.fetch_add(1, Ordering::Relaxed) + 1;
+        if lane == 0 {
+            self.last_in_order.store(number, Ordering::Release);
+        }
         queue::submit(Submission {
             environment: Arc::clone(self),
             lane,
-            number: self.submissions.fetch_add(1, Ordering::Relaxed) + 1,
+            number,
             sequence: self.sequence.fetch_add(count as u64, Ordering::Relaxed),
             words: words.into(),
             entries: count,
@@ -175,6 +187,11 @@ impl Environment {
     #[must_use]
     pub fn staged(&self) -> usize {
         self.staging.size()
+    }
+
+    /// The number of the last submission of lane 0.
+    pub(crate) fn last_in_order(&self) -> u64 {
+        self.last_in_order.load(Ordering::Acquire)
     }
 
     /// One entry was executed.

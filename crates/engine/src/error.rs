@@ -20,8 +20,17 @@ pub enum Code {
 
 impl Code {
     const ALL: &'static [Code] = &[
-        Code::Shape, Code::Dtype, Code::Device, Code::Range, Code::OutOfMemory, Code::Unused,
-        Code::NotFinite, Code::Checkpoint, Code::Io, Code::Panic, Code::Engine,
+        Code::Shape,
+        Code::Dtype,
+        Code::Device,
+        Code::Range,
+        Code::OutOfMemory,
+        Code::Unused,
+        Code::NotFinite,
+        Code::Checkpoint,
+        Code::Io,
+        Code::Panic,
+        Code::Engine,
     ];
 
     /// The spelling that users see.
@@ -187,7 +196,10 @@ fn first_line(text: &str) -> String {
 const WORDS: &[(Code, &[&str])] = &[
     (Code::OutOfMemory, &["out of memory", "not enough memory", "can't allocate", "bad_alloc", "cannot allocate"]),
     (Code::Range, &["out of range", "out of bounds"]),
-    (Code::Engine, &["through the graph a second time", "modified by an inplace", "does not require grad", "derivative for", "is not differentiable"]),
+    (
+        Code::Engine,
+        &["through the graph a second time", "modified by an inplace", "does not require grad", "derivative for", "is not differentiable"],
+    ),
     (Code::Device, &["same device", "cuda", "device type"]),
     (Code::Dtype, &["not implemented for", "scalar type", "dtype", "data type", "same type"]),
     (Code::Shape, &["shape", "size", "dimension", "broadcast", "numel", "only for scalar outputs"]),
@@ -213,9 +225,17 @@ mod tests {
                 Code::OutOfMemory,
                 "DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes.",
             ),
-            ("mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)", Code::Shape, "mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)"),
+            (
+                "mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)",
+                Code::Shape,
+                "mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)",
+            ),
             ("\"addmm_impl_cpu_\" not implemented for 'Bool'", Code::Dtype, "\"addmm_impl_cpu_\" not implemented for 'Bool'"),
-            ("Trying to backward through the graph a second time (or", Code::Engine, "Trying to backward through the graph a second time (or"),
+            (
+                "Trying to backward through the graph a second time (or",
+                Code::Engine,
+                "Trying to backward through the graph a second time (or",
+            ),
             ("the weather", Code::Engine, "the weather"),
         ];
         for (text, code, message) in cases {

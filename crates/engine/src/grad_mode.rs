@@ -8,9 +8,9 @@ pub struct GradMode {
 }
 
 impl GradMode {
+    /// Begins with what holds now.
     #[must_use]
-    #[expect(clippy::new_without_default, reason = "it reads and later restores the state of a thread")]
-    pub fn new() -> Self {
+    pub fn hold() -> Self {
         let before = shim::grad_enabled();
         Self { before, now: before }
     }

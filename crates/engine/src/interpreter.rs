@@ -41,13 +41,48 @@ fn dispatch(call: &mut Call) -> Outputs {
         Op::Randint => random::randint(call),
         Op::Permutation => random::permutation(call),
         Op::Dropout => random::dropout(call),
-        Op::Neg | Op::Abs | Op::Exp | Op::Log | Op::Log1p | Op::Expm1 | Op::Sqrt | Op::Rsqrt | Op::Reciprocal | Op::Square | Op::Sign
-        | Op::Sin | Op::Cos | Op::Tanh | Op::Sigmoid | Op::Relu | Op::Silu | Op::Softplus | Op::Erf | Op::Floor | Op::Ceil | Op::Round
-        | Op::LogicalNot | Op::IsNan | Op::IsFinite => elementwise::unary(call),
+        Op::Neg
+        | Op::Abs
+        | Op::Exp
+        | Op::Log
+        | Op::Log1p
+        | Op::Expm1
+        | Op::Sqrt
+        | Op::Rsqrt
+        | Op::Reciprocal
+        | Op::Square
+        | Op::Sign
+        | Op::Sin
+        | Op::Cos
+        | Op::Tanh
+        | Op::Sigmoid
+        | Op::Relu
+        | Op::Silu
+        | Op::Softplus
+        | Op::Erf
+        | Op::Floor
+        | Op::Ceil
+        | Op::Round
+        | Op::LogicalNot
+        | Op::IsNan
+        | Op::IsFinite => elementwise::unary(call),
         Op::Gelu => elementwise::gelu(call),
         Op::LeakyRelu => elementwise::leaky_relu(call),
-        Op::Add | Op::Sub | Op::Mul | Op::Div | Op::Pow | Op::Maximum | Op::Minimum | Op::Eq | Op::Ne | Op::Lt | Op::Le | Op::Gt | Op::Ge
-        | Op::LogicalAnd | Op::LogicalOr => elementwise::binary(call),
+        Op::Add
+        | Op::Sub
+        | Op::Mul
+        | Op::Div
+        | Op::Pow
+        | Op::Maximum
+        | Op::Minimum
+        | Op::Eq
+        | Op::Ne
+        | Op::Lt
+        | Op::Le
+        | Op::Gt
+        | Op::Ge
+        | Op::LogicalAnd
+        | Op::LogicalOr => elementwise::binary(call),
         Op::Where => elementwise::choose(call),
         Op::Clamp => elementwise::clamp(call),
         Op::Sum | Op::Mean | Op::Amax | Op::Amin | Op::Any | Op::All => reduce::over_dims(call),

@@ -44,12 +44,11 @@ impl Unit {
         Arc::clone(&self.submission)
     }
 
-    /// Whether it can run. It also can when waiting is hopeless, and then fails where the slot is used: `done` is the
-    /// number of the last submission of lane 0 that is complete, and what a unit uses is handed over before the unit or
-    /// in the first submission after it.
+    /// Whether it can run. It also can when waiting is hopeless, and then fails where the slot is used: something was
+    /// handed over in lane 0 after the unit, and all of lane 0 is done. `done` is the last submission of lane 0 that is.
     pub fn is_ready(&mut self, exists: impl Fn(u64) -> bool, done: u64) -> bool {
         self.missing.retain(|id| !exists(*id));
-        self.missing.is_empty() || done > self.submission.number
+        self.missing.is_empty() || (done > self.submission.number && done == self.environment().last_in_order())
     }
 
     #[must_use]

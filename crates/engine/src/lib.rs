@@ -2,6 +2,7 @@
 //!
 //! `environment` is the way in, `queue` and `machine` the thread behind it, `interpreter` and `ops` what each operation
 //! does. The streams are described in `docs/protocol.md`.
+mod attributes;
 mod call;
 mod checkpoint_file;
 mod closure;

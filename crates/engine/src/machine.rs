@@ -1,6 +1,7 @@
 //! The engine's thread: takes submissions from the queue and executes their entries, units of lane 1 in between.
+use crate::attributes::Attributes;
 use crate::call::{Call, Context};
-use crate::decode::{Attributes, Entries, Entry, id};
+use crate::decode::{Entries, Entry, id};
 use crate::environment::{Environment, Payload, Reply};
 use crate::error::{Failure, Fault};
 use crate::grad_mode::GradMode;
@@ -73,7 +74,7 @@ impl Machine {
 
     fn submission(&mut self, submission: &Submission) {
         let environment = &submission.environment;
-        let mut mode = GradMode::new();
+        let mut mode = GradMode::hold();
         let mut executed = 0;
         for (entry, sequence) in Entries::new(&submission.words).zip(submission.sequence..) {
             self.between();
@@ -99,7 +100,7 @@ impl Machine {
             let mut unit = self.units.remove(position);
             let submission = unit.submission();
             let environment = Arc::clone(&submission.environment);
-            let mut mode = GradMode::new();
+            let mut mode = GradMode::hold();
             let mut executed = 0;
             for (entry, sequence) in Entries::new(&submission.words).zip(submission.sequence..) {
                 if environment.is_cancelled() {
@@ -128,7 +129,9 @@ impl Machine {
     fn entry(&mut self, environment: &Arc<Environment>, entry: Result<Entry, Fault>, sequence: u64, mode: &mut GradMode) {
         let entry = match entry {
             Ok(entry) => entry,
-            Err(fault) => return environment.reply(Reply::Failure(Arc::new(fault.into_failure("submit", sequence)))),
+            Err(fault) => {
+                return environment.reply(Reply::Failure(Arc::new(fault.into_failure("submit", sequence))));
+            }
         };
         if entry.op == Op::Free {
             for word in entry.inputs {
@@ -202,7 +205,9 @@ fn execute(table: &mut Table, environment: &Arc<Environment>, entry: &Entry) -> 
             (0, _) => None,
             (_, Some(Value::Tensor(tensor))) => Some(tensor),
             (_, Some(Value::Error(failure))) => return Err(Stop::Marked(Arc::clone(failure))),
-            (id, None) => return Err(Stop::Fault(Fault::engine(format!("slot {id} does not exist")))),
+            (id, None) => {
+                return Err(Stop::Fault(Fault::engine(format!("slot {id} does not exist"))));
+            }
         });
     }
     let context = Context { programs: &table.programs, staging: Some(&environment.staging), iteration: [0; 2], grad: !entry.no_grad };

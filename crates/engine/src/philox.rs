@@ -74,9 +74,7 @@ pub fn word64(high: u32, low: u32) -> u64 {
 #[must_use]
 #[inline]
 pub fn below(bits: u64, range: u64) -> u64 {
-    #[expect(clippy::cast_possible_truncation, reason = "the product of two 64-bit words, shifted by 64")]
-    let scaled = ((u128::from(bits) * u128::from(range)) >> 64) as u64;
-    scaled
+    ((u128::from(bits) * u128::from(range)) >> 64) as u64
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Programs: lists of entries recorded once and run many times, on values of their own.
+use crate::attributes::Attributes;
 use crate::call::{Call, Context};
-use crate::decode::{Attributes, Entries, id};
+use crate::decode::{Entries, id};
 use crate::error::Fault;
 use crate::grad_mode::GradMode;
 use crate::interpreter;
@@ -69,7 +70,9 @@ impl Program {
                     program.programs.insert(inner_id, Arc::new(inner));
                     continue;
                 }
-                op if op.is_control() => return Err(Fault::engine(format!("{} cannot be part of a program", op.name()))),
+                op if op.is_control() => {
+                    return Err(Fault::engine(format!("{} cannot be part of a program", op.name())));
+                }
                 _ => {}
             }
             for word in named(entry.op, entry.attributes) {
@@ -143,7 +146,7 @@ impl Program {
         }
         let mut values: Vec<Option<Tensor>> = inputs.into_iter().map(Some).collect();
         values.resize_with(self.places, || None);
-        let mut mode = GradMode::new();
+        let mut mode = GradMode::hold();
         for step in &self.steps {
             mode.set(grad && !step.no_grad && !step.op.without_gradient());
             let outputs = {
@@ -168,7 +171,10 @@ impl Program {
         }
         let output = |place: &Option<usize>| match place {
             None => Ok(None),
-            Some(place) => values[*place].as_ref().map(|value| Some(value.shallow_clone())).ok_or_else(|| Fault::engine("an output of a program is missing")),
+            Some(place) => values[*place]
+                .as_ref()
+                .map(|value| Some(value.shallow_clone()))
+                .ok_or_else(|| Fault::engine("an output of a program is missing")),
         };
         self.outputs.iter().map(output).collect()
     }

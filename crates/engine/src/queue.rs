@@ -107,7 +107,9 @@ pub fn park(grace: Duration) -> bool {
     queue.attention.store(true, Ordering::SeqCst);
     queue.work.notify_one();
     while state.started && !state.parked {
-        let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else { return false };
+        let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
+            return false;
+        };
         state = queue.parked.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
     }
     true

@@ -43,7 +43,9 @@ fn physical() -> Option<usize> {
     let mut cores = HashSet::new();
     let mut socket = String::new();
     for line in text.lines() {
-        let Some((key, value)) = line.split_once(':') else { continue };
+        let Some((key, value)) = line.split_once(':') else {
+            continue;
+        };
         match key.trim() {
             "physical id" => value.trim().clone_into(&mut socket),
             "core id" => {

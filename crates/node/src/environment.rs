@@ -55,7 +55,6 @@ pub fn error(fault: Fault) -> Error {
 
 /// Runs the body of an entry point; a panic becomes an exception.
 pub fn contained<T>(body: impl FnOnce() -> napi::Result<T>) -> napi::Result<T> {
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
-        Err(Error::new(Status::GenericFailure, format!("ERR_PANIC: {}", engine::panic_text(payload.as_ref()))))
-    })
+    catch_unwind(AssertUnwindSafe(body))
+        .unwrap_or_else(|payload| Err(Error::new(Status::GenericFailure, format!("ERR_PANIC: {}", engine::panic_text(payload.as_ref())))))
 }

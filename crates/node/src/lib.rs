@@ -118,6 +118,10 @@ pub fn statistics() -> napi::Result<Statistics> {
         let (staged, queued) = environment.map_or((0, 0), |environment| (environment.staged(), environment.queued()));
         #[expect(clippy::cast_precision_loss, reason = "a count of bytes")]
         let staged = staged as f64;
-        Ok(Statistics { slots: u32::try_from(engine::slots()).unwrap_or(u32::MAX), staged, queued: u32::try_from(queued).unwrap_or(u32::MAX) })
+        Ok(Statistics {
+            slots: u32::try_from(engine::slots()).unwrap_or(u32::MAX),
+            staged,
+            queued: u32::try_from(queued).unwrap_or(u32::MAX),
+        })
     })
 }

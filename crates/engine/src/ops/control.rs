@@ -70,7 +70,10 @@ pub fn scan(call: &mut Call) -> Outputs {
 fn no_steps(body: &Program, fixed: &[&Tensor], carried: &[Tensor], sequences: &[&Tensor], axis: i64) -> Outputs {
     let zeros = sequences.iter().map(|x| {
         let mut shape = x.size();
-        let axis = usize::try_from(axis).ok().filter(|axis| *axis < shape.len()).ok_or_else(|| Fault::new(Code::Shape, format!("{shape:?} has no axis {axis}")))?;
+        let axis = usize::try_from(axis)
+            .ok()
+            .filter(|axis| *axis < shape.len())
+            .ok_or_else(|| Fault::new(Code::Shape, format!("{shape:?} has no axis {axis}")))?;
         shape.remove(axis);
         Ok(Tensor::f_zeros(shape, (kind(x)?, x.device()))?)
     });

@@ -1,6 +1,6 @@
 //! Tensors from nothing or from bytes, copies, conversions, and the in-place updates of variables.
+use crate::attributes::dtype_name;
 use crate::call::{Call, Outputs, same_shape};
-use crate::decode::dtype_name;
 use crate::device::available;
 use crate::error::{Code, Fault};
 use crate::shim;
@@ -41,7 +41,8 @@ pub fn full(call: &mut Call) -> Outputs {
 /// `arange`: start to end (excluded) by step.
 pub fn arange(call: &mut Call) -> Outputs {
     let attributes = &mut call.attributes;
-    let (start, end, step, kind, device) = (attributes.number()?, attributes.number()?, attributes.number()?, attributes.kind()?, attributes.device()?);
+    let (start, end, step, kind, device) =
+        (attributes.number()?, attributes.number()?, attributes.number()?, attributes.kind()?, attributes.device()?);
     let options = (kind, available(device)?);
     #[expect(clippy::cast_possible_truncation, reason = "an integer dtype")]
     let x = if kind == Kind::Int64 && [start, end, step].iter().all(|value| value.fract() == 0.0) {

@@ -82,7 +82,8 @@ pub fn foreach_clip(call: &mut Call) -> Outputs {
     let scale = norm.f_add_scalar(1e-6)?.f_reciprocal()?.f_mul_scalar(limit)?.f_clamp_max(1.0)?;
     // On the CPU the factor is known, and factor 1 costs nothing.
     let keep = norm.device() == Device::Cpu && scale.f_double_value(&[])? == 1.0 && !norm.requires_grad();
-    let scaled = |x: &Tensor| Ok(if keep { x.shallow_clone() } else { x.f_mul(&scale.f_to_device_(x.device(), kind(x)?, false, false)?)? });
+    let scaled =
+        |x: &Tensor| Ok(if keep { x.shallow_clone() } else { x.f_mul(&scale.f_to_device_(x.device(), kind(x)?, false, false)?)? });
     tensors.into_iter().map(scaled).collect()
 }
 

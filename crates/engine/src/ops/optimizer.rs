@@ -1,7 +1,7 @@
 //! Optimizer steps: one operation over all parameters, which changes everything or nothing.
 use super::gradient::prepared;
+use crate::attributes::{Attributes, dtype_name};
 use crate::call::{Call, Outputs, is_float, kind, same_kind, same_shape};
-use crate::decode::{Attributes, dtype_name};
 use crate::error::{Code, Fault};
 use crate::shim::{self, AdamW, Sgd};
 use tch::{Device, Kind, Tensor};
@@ -16,7 +16,12 @@ struct Schedule<'a> {
 
 impl<'a> Schedule<'a> {
     fn read(attributes: &mut Attributes<'a>) -> Result<Self, Fault> {
-        Ok(Self { parameters: attributes.length()?, policy: attributes.index()?, base: attributes.integer()?, rates: attributes.numbers()? })
+        Ok(Self {
+            parameters: attributes.length()?,
+            policy: attributes.index()?,
+            base: attributes.integer()?,
+            rates: attributes.numbers()?,
+        })
     }
 
     /// The rate after `done` steps; a list of one holds whatever the count.
@@ -53,7 +58,12 @@ impl<'a> Step<'a> {
         }
         let count = call.input(0)?;
         if kind(count)? != Kind::Float || count.dim() != 0 {
-            return Err(Fault::mismatch(Code::Dtype, "the count of steps", "a float32 scalar", format!("{} {:?}", dtype_name(kind(count)?), count.size())));
+            return Err(Fault::mismatch(
+                Code::Dtype,
+                "the count of steps",
+                "a float32 scalar",
+                format!("{} {:?}", dtype_name(kind(count)?), count.size()),
+            ));
         }
         let parameters = call.range(1, n)?;
         let mut gradients = Vec::with_capacity(n);
@@ -79,7 +89,9 @@ impl<'a> Step<'a> {
             let position = shim::first_not_finite(&gradients.iter().collect::<Vec<_>>())?;
             match (position, schedule.policy) {
                 (Some(_), SKIP) => return Ok(None),
-                (Some(index), _) => return Err(Fault::new(Code::NotFinite, "a gradient is not finite").at(call.id(1 + index))),
+                (Some(index), _) => {
+                    return Err(Fault::new(Code::NotFinite, "a gradient is not finite").at(call.id(1 + index)));
+                }
                 (None, _) => {}
             }
         }
@@ -121,7 +133,9 @@ pub fn adamw(call: &mut Call) -> Outputs {
     let schedule = Schedule::read(&mut call.attributes)?;
     let attributes = &mut call.attributes;
     let (beta1, beta2, eps, weight_decay) = (attributes.number()?, attributes.number()?, attributes.number()?, attributes.number()?);
-    let Some(step) = Step::prepare(call, &schedule)? else { return Ok(Vec::new()) };
+    let Some(step) = Step::prepare(call, &schedule)? else {
+        return Ok(Vec::new());
+    };
     let rule = AdamW { lr: schedule.rate(step.done)?, beta1, beta2, eps, weight_decay };
     let [means, variances] = step.states.as_slice() else {
         return if step.parameters.is_empty() { step.counted() } else { Err(Fault::engine("adamw needs means and variances")) };
@@ -140,12 +154,17 @@ pub fn adamw(call: &mut Call) -> Outputs {
 pub fn sgd(call: &mut Call) -> Outputs {
     let schedule = Schedule::read(&mut call.attributes)?;
     let attributes = &mut call.attributes;
-    let (momentum, dampening, weight_decay, nesterov) = (attributes.number()?, attributes.number()?, attributes.number()?, attributes.flag()?);
-    let Some(step) = Step::prepare(call, &schedule)? else { return Ok(Vec::new()) };
+    let (momentum, dampening, weight_decay, nesterov) =
+        (attributes.number()?, attributes.number()?, attributes.number()?, attributes.flag()?);
+    let Some(step) = Step::prepare(call, &schedule)? else {
+        return Ok(Vec::new());
+    };
     let buffers = match step.states.as_slice() {
         [] if momentum == 0.0 => None,
         [buffers] => Some(buffers),
-        _ => return Err(Fault::engine("sgd with momentum needs one buffer for each parameter")),
+        _ => {
+            return Err(Fault::engine("sgd with momentum needs one buffer for each parameter"));
+        }
     };
     let rule = Sgd { lr: schedule.rate(step.done)?, momentum, dampening, weight_decay, nesterov, first: step.done == 0 };
     let gradients = step.gradients();

@@ -1,6 +1,6 @@
 //! Random tensors. Every element has its own place in the stream of `philox`, so neither threads nor devices matter.
+use crate::attributes::{Attributes, dtype_name};
 use crate::call::{Call, Outputs, is_float, kind};
-use crate::decode::{Attributes, dtype_name};
 use crate::device::available;
 use crate::error::{Code, Fault};
 use crate::philox::{Philox, below, unit32, unit64, word64};
@@ -49,7 +49,12 @@ fn fill<T: Send, const N: usize>(values: &mut [T], philox: Philox, make: impl Fn
 }
 
 /// An uninitialised CPU tensor, filled through its memory.
-fn filled<T: Send + Copy, const N: usize>(shape: &[i64], kind: Kind, philox: Philox, make: impl Fn([u32; 4]) -> [T; N] + Sync) -> Result<Tensor, Fault> {
+fn filled<T: Send + Copy, const N: usize>(
+    shape: &[i64],
+    kind: Kind,
+    philox: Philox,
+    make: impl Fn([u32; 4]) -> [T; N] + Sync,
+) -> Result<Tensor, Fault> {
     let x = Tensor::f_empty(shape, (kind, Device::Cpu))?;
     if kind.elt_size_in_bytes() != size_of::<T>() {
         return Err(Fault::engine("the elements have another size"));
@@ -76,7 +81,9 @@ fn floats(
     let x = match kind {
         Kind::Float | Kind::BFloat16 => filled(&shape, Kind::Float, philox, make32)?,
         Kind::Double => filled(&shape, Kind::Double, philox, make64)?,
-        other => return Err(Fault::mismatch(Code::Dtype, "the dtype", "a float dtype", dtype_name(other))),
+        other => {
+            return Err(Fault::mismatch(Code::Dtype, "the dtype", "a float dtype", dtype_name(other)));
+        }
     };
     Ok(vec![placed(x, kind, device)?])
 }

@@ -14,7 +14,9 @@ pub fn by_list(call: &mut Call) -> Outputs {
         Op::Expand => x.f_expand(list.as_slice(), false),
         Op::Permute => x.f_permute(list.as_slice()),
         Op::Flip => x.f_flip(list.as_slice()),
-        other => return Err(Fault::engine(format!("{} takes more than a list", other.name()))),
+        other => {
+            return Err(Fault::engine(format!("{} takes more than a list", other.name())));
+        }
     };
     Ok(vec![y?])
 }

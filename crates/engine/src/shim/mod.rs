@@ -1,24 +1,42 @@
 //! Safe faces of the C++ shim (`shim/`): what libtorch has and tch does not offer.
+mod optimizer;
+
 use crate::error::Fault;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::null_mut;
 use tch::Tensor;
 use torch_sys::C_tensor;
 
+pub use optimizer::{AdamW, Sgd, first_not_finite, fused_adamw, fused_sgd, total_norm};
+
 type Handle = *mut C_tensor;
 type Handles = *const *const C_tensor;
 
 unsafe extern "C" {
+    fn qt_keep_memory();
+    fn qt_trim_memory();
     fn qt_leaky_relu(x: *const C_tensor, slope: f64, y: *mut Handle) -> *mut c_char;
     fn qt_copy(x: *const C_tensor, y: *mut Handle) -> *mut c_char;
     fn qt_bytes(x: *const C_tensor, bytes: *mut c_void, size: usize) -> *mut c_char;
-    fn qt_grad(loss: *const C_tensor, seed: *const C_tensor, variables: Handles, count: usize, retain: bool, create: bool, gradients: *mut Handle) -> *mut c_char;
-    fn qt_grad_many(outputs: Handles, seeds: Handles, count: usize, inputs: Handles, inputs_count: usize, create: bool, gradients: *mut Handle) -> *mut c_char;
+    fn qt_grad(
+        loss: *const C_tensor,
+        seed: *const C_tensor,
+        variables: Handles,
+        count: usize,
+        retain: bool,
+        create: bool,
+        gradients: *mut Handle,
+    ) -> *mut c_char;
+    fn qt_grad_many(
+        outputs: Handles,
+        seeds: Handles,
+        count: usize,
+        inputs: Handles,
+        inputs_count: usize,
+        create: bool,
+        gradients: *mut Handle,
+    ) -> *mut c_char;
     fn qt_grad_enabled() -> bool;
-    fn qt_first_not_finite(tensors: Handles, count: usize, position: *mut i64) -> *mut c_char;
-    fn qt_fused_adamw(parameters: Handles, gradients: Handles, means: Handles, variances: Handles, count: usize, step: *const C_tensor, lr: f64, beta1: f64, beta2: f64, weight_decay: f64, eps: f64) -> *mut c_char;
-    fn qt_fused_sgd(parameters: Handles, gradients: Handles, buffers: Handles, count: usize, lr: f64, momentum: f64, dampening: f64, weight_decay: f64, nesterov: bool, first: bool) -> *mut c_char;
-    fn qt_total_norm(tensors: Handles, count: usize, norm: *mut Handle) -> *mut c_char;
     fn qt_version() -> *mut c_char;
     fn qt_capability() -> *mut c_char;
     fn qt_threads() -> c_int;
@@ -39,7 +57,7 @@ fn text(pointer: *mut c_char) -> Option<String> {
     }
 }
 
-fn check(error: *mut c_char) -> Result<(), Fault> {
+pub(crate) fn check(error: *mut c_char) -> Result<(), Fault> {
     text(error).map_or(Ok(()), |text| Err(Fault::from_text(&text)))
 }
 
@@ -49,7 +67,7 @@ fn own(handle: Handle) -> Option<Tensor> {
     (!handle.is_null()).then(|| unsafe { Tensor::from_ptr(handle) })
 }
 
-fn made(handle: Handle) -> Result<Tensor, Fault> {
+pub(crate) fn made(handle: Handle) -> Result<Tensor, Fault> {
     own(handle).ok_or_else(|| Fault::engine("the shim made no tensor"))
 }
 
@@ -103,7 +121,9 @@ pub fn grad_many(outputs: &[&Tensor], seeds: &[&Tensor], inputs: &[&Tensor], cre
     let mut gradients = vec![null_mut(); inputs.len()];
     let (outputs, seeds, inputs) = (handles(outputs), handles(seeds), handles(inputs));
     // SAFETY: every pointer is valid for the call, and the lengths are those of the slices.
-    check(unsafe { qt_grad_many(outputs.as_ptr(), seeds.as_ptr(), outputs.len(), inputs.as_ptr(), inputs.len(), create, gradients.as_mut_ptr()) })?;
+    check(unsafe {
+        qt_grad_many(outputs.as_ptr(), seeds.as_ptr(), outputs.len(), inputs.as_ptr(), inputs.len(), create, gradients.as_mut_ptr())
+    })?;
     Ok(gradients.into_iter().map(own).collect())
 }
 
@@ -114,67 +134,16 @@ pub fn grad_enabled() -> bool {
     unsafe { qt_grad_enabled() }
 }
 
-/// The position of the first tensor with a value that is not finite.
-pub fn first_not_finite(tensors: &[&Tensor]) -> Result<Option<usize>, Fault> {
-    let (tensors, mut position) = (handles(tensors), -1);
-    // SAFETY: every pointer is valid for the call, and the length is that of the slice.
-    check(unsafe { qt_first_not_finite(tensors.as_ptr(), tensors.len(), &raw mut position) })?;
-    Ok(usize::try_from(position).ok())
+/// Keeps the memory of large tensors for reuse from here on.
+pub fn keep_memory() {
+    // SAFETY: installs an allocator; what the one before gave stays its own.
+    unsafe { qt_keep_memory() };
 }
 
-/// What an `adamw` step is told besides its tensors.
-#[derive(Clone, Copy, Debug)]
-pub struct AdamW {
-    pub lr: f64,
-    pub beta1: f64,
-    pub beta2: f64,
-    pub eps: f64,
-    pub weight_decay: f64,
-}
-
-/// One fused step, in place. The lists are of equal length; `step` counts this step already.
-pub fn fused_adamw(lists: [&[&Tensor]; 4], step: &Tensor, rule: AdamW) -> Result<(), Fault> {
-    let [parameters, gradients, means, variances] = lists.map(handles);
-    if [gradients.len(), means.len(), variances.len()] != [parameters.len(); 3] {
-        return Err(Fault::engine("the lists of a step differ in length"));
-    }
-    let AdamW { lr, beta1, beta2, eps, weight_decay } = rule;
-    // SAFETY: every pointer is valid for the call, and all four lists have the given length.
-    check(unsafe {
-        qt_fused_adamw(parameters.as_ptr(), gradients.as_ptr(), means.as_ptr(), variances.as_ptr(), parameters.len(), step.as_ptr(), lr, beta1, beta2, weight_decay, eps)
-    })
-}
-
-/// What an `sgd` step is told besides its tensors.
-#[derive(Clone, Copy, Debug)]
-pub struct Sgd {
-    pub lr: f64,
-    pub momentum: f64,
-    pub dampening: f64,
-    pub weight_decay: f64,
-    pub nesterov: bool,
-    /// The first step fills the momentum buffers with the gradients.
-    pub first: bool,
-}
-
-/// One fused step, in place. Without momentum there are no buffers.
-pub fn fused_sgd(parameters: &[&Tensor], gradients: &[&Tensor], buffers: Option<&[&Tensor]>, rule: Sgd) -> Result<(), Fault> {
-    if gradients.len() != parameters.len() || buffers.is_some_and(|buffers| buffers.len() != parameters.len()) {
-        return Err(Fault::engine("the lists of a step differ in length"));
-    }
-    let (parameters, gradients, buffers) = (handles(parameters), handles(gradients), buffers.map(handles));
-    let buffers = buffers.as_ref().map_or(std::ptr::null(), Vec::as_ptr);
-    let Sgd { lr, momentum, dampening, weight_decay, nesterov, first } = rule;
-    // SAFETY: every pointer is valid for the call, and all lists have the given length.
-    check(unsafe { qt_fused_sgd(parameters.as_ptr(), gradients.as_ptr(), buffers, parameters.len(), lr, momentum, dampening, weight_decay, nesterov, first) })
-}
-
-/// The 2-norm of all elements of all tensors together; there is at least one tensor.
-pub fn total_norm(tensors: &[&Tensor]) -> Result<Tensor, Fault> {
-    let (tensors, mut norm) = (handles(tensors), null_mut());
-    // SAFETY: every pointer is valid for the call, and the length is that of the slice.
-    check(unsafe { qt_total_norm(tensors.as_ptr(), tensors.len(), &raw mut norm) })?;
-    made(norm)
+/// Returns the memory that is kept and unused to the system.
+pub fn trim_memory() {
+    // SAFETY: takes the allocator's lock; blocks in use are not touched.
+    unsafe { qt_trim_memory() };
 }
 
 /// The version of libtorch.
