@@ -13,9 +13,12 @@ pub mod gru;
 mod isa;
 pub mod lstm;
 mod math;
+pub mod mingru;
+pub mod minlstm;
 mod parallel;
 mod pool;
 pub mod recurrent;
+pub mod scan;
 mod team;
 #[cfg(test)]
 mod testing;

@@ -17,7 +17,7 @@ unsafe fn polynomial<V: Vector, const N: usize>(x: V, c: [f32; N]) -> V {
 
 /// `e^x` for x within ±87; relative error below 3e-7 within ±10, growing with |x| to 2e-6.
 #[inline(always)]
-unsafe fn exp<V: Vector>(x: V) -> V {
+pub(crate) unsafe fn exp<V: Vector>(x: V) -> V {
     unsafe {
         let log2_e = V::splat(std::f32::consts::LOG2_E);
         let whole = x.mul(log2_e).round();

@@ -34,9 +34,7 @@ pub(crate) trait Kernel {
 /// `load*` read and `store*` write that many floats at the pointer, at any alignment (`stream` wants it a multiple of the vector's size).
 pub(crate) trait Vector: Copy {
     const LANES: usize;
-    /// The most rows that one tile of [`crate::gemm`] takes.
-    const ROWS: usize = 6;
-    /// Vectors side by side in a tile of 1, 2, … `ROWS` rows: as many accumulators as there are registers for, and enough to hide the latency of a multiply-add.
+    /// Vectors side by side in a tile of 1, 2, … 6 rows: as many accumulators as there are registers for, and enough to hide the latency of a multiply-add.
     const WIDTHS: [usize; 6];
 
     /// Runs `kernel` with the instruction set enabled.
@@ -49,8 +47,9 @@ pub(crate) trait Vector: Copy {
     unsafe fn store(self, to: *mut f32);
     /// Writes the first `n <= LANES` lanes only.
     unsafe fn store_first(self, to: *mut f32, n: usize);
-    /// Stores past the caches.
+    /// Stores past the caches; seen by other threads after a `fence`.
     unsafe fn stream(self, to: *mut f32);
+    unsafe fn fence();
 
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn sub(self, other: Self) -> Self;

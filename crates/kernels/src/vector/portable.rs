@@ -71,6 +71,9 @@ impl Vector for Portable {
     }
 
     #[inline(always)]
+    unsafe fn fence() {}
+
+    #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
         self.zip(other, |a, b| a + b)
     }
