@@ -27,7 +27,7 @@ export class GRU extends Recurrent {
 
   forward(x: Tensor, state?: HiddenState): { output: Tensor; state: HiddenState } {
     return this.run(['h'], x, state, (input, [h], weights, reverse) => {
-      const result = gru(input, { h: h as Tensor }, weights, { reverse })
+      const result = gru(input, { h: h as Tensor }, weights, { reverse, implementation: this.implementation })
       return { output: result.output, state: [result.state.h] }
     })
   }

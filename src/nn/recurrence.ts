@@ -1,6 +1,6 @@
 // The recurrences as functions: one layer in one direction, or one step. Layers and directions are put together in recurrent.ts.
 import { ShapeError } from '../errors.js'
-import type { Nonlinearity } from '../tensor/ops/recurrent.js'
+import type { Implementation, Nonlinearity } from '../tensor/ops/recurrent.js'
 import { type Result, record } from '../tensor/record.js'
 import { scope } from '../tensor/scope.js'
 import { show } from '../tensor/shape.js'
@@ -30,6 +30,8 @@ export interface LSTMState {
 export interface SequenceOptions {
   /** From the last step to the first. */
   reverse?: boolean
+  /** Our kernels (default), or libtorch's own operation. */
+  implementation?: Implementation
 }
 
 /** One LSTM layer over x [B, T, I] from the state h, c [B, H] (absent: zeros) → output [B, T, H] and the last state. Equations: `nn.LSTM`. */
@@ -37,11 +39,11 @@ export function lstm(
   x: Tensor,
   state: LSTMState | undefined,
   weights: RecurrentWeights,
-  { reverse = false }: SequenceOptions = {},
+  { reverse = false, implementation = 'quarterturn' }: SequenceOptions = {},
 ): { output: Tensor; state: LSTMState } {
   const { weightIh, weightHh, biasIh, biasHh } = weights
   const { h, c } = state ?? zeroState(x, weightHh, (zero) => ({ h: zero, c: zero }))
-  const [output, hN, cN] = tensors(record('lstm', [x, h, c, weightIh, weightHh, biasIh, biasHh], { reverse }))
+  const [output, hN, cN] = tensors(record('lstm', [x, h, c, weightIh, weightHh, biasIh, biasHh], { reverse, implementation }))
   return { output: output as Tensor, state: { h: hN as Tensor, c: cN as Tensor } }
 }
 
@@ -50,11 +52,11 @@ export function gru(
   x: Tensor,
   state: HiddenState | undefined,
   weights: RecurrentWeights,
-  { reverse = false }: SequenceOptions = {},
+  { reverse = false, implementation = 'quarterturn' }: SequenceOptions = {},
 ): { output: Tensor; state: HiddenState } {
   const { weightIh, weightHh, biasIh, biasHh } = weights
   const { h } = state ?? zeroState(x, weightHh, (zero) => ({ h: zero }))
-  const [output, hN] = tensors(record('gru', [x, h, weightIh, weightHh, biasIh, biasHh], { reverse }))
+  const [output, hN] = tensors(record('gru', [x, h, weightIh, weightHh, biasIh, biasHh], { reverse, implementation }))
   return { output: output as Tensor, state: { h: hN as Tensor } }
 }
 
@@ -63,11 +65,11 @@ export function rnn(
   x: Tensor,
   state: HiddenState | undefined,
   weights: RecurrentWeights,
-  { reverse = false, nonlinearity = 'tanh' }: SequenceOptions & { nonlinearity?: Nonlinearity } = {},
+  { reverse = false, implementation = 'quarterturn', nonlinearity = 'tanh' }: SequenceOptions & { nonlinearity?: Nonlinearity } = {},
 ): { output: Tensor; state: HiddenState } {
   const { weightIh, weightHh, biasIh, biasHh } = weights
   const { h } = state ?? zeroState(x, weightHh, (zero) => ({ h: zero }))
-  const [output, hN] = tensors(record('rnn', [x, h, weightIh, weightHh, biasIh, biasHh], { reverse, nonlinearity }))
+  const [output, hN] = tensors(record('rnn', [x, h, weightIh, weightHh, biasIh, biasHh], { reverse, implementation, nonlinearity }))
   return { output: output as Tensor, state: { h: hN as Tensor } }
 }
 

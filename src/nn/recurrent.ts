@@ -2,6 +2,7 @@
 import { ArgumentError, ShapeError } from '../errors.js'
 import { zeros } from '../tensor/create.js'
 import { cat, stack } from '../tensor/functions.js'
+import { type Implementation, implementations } from '../tensor/ops/recurrent.js'
 import { scope } from '../tensor/scope.js'
 import { sameShape, show, whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -20,6 +21,11 @@ export interface RecurrentOptions extends ParameterOptions {
   dropout?: number
   /** D = 2: a second set of weights runs from the last step to the first; outputs are joined. @default false */
   bidirectional?: boolean
+  /**
+   * Whose arithmetic: our kernels (float32 on the CPU; other dtypes and devices use libtorch's all the same), or libtorch's own, as a second
+   * opinion and for gradients of gradients of GRU and RNN. @default 'quarterturn'
+   */
+  implementation?: Implementation
 }
 
 /** The parameters of one layer in one direction, G·H rows gate by gate. */
@@ -47,12 +53,13 @@ export abstract class Recurrent extends Module {
   readonly numLayers: number
   readonly bidirectional: boolean
   readonly dropout: number
+  readonly implementation: Implementation
   /** By layer and, within a layer, direction: `weights[layer * D + direction]`. */
   readonly weights: readonly LayerWeights[]
 
   protected constructor(gates: number, inputSize: number, hiddenSize: number, options: RecurrentOptions) {
     super()
-    const { numLayers = 1, bias = true, dropout: p = 0, bidirectional = false, ...place } = options
+    const { numLayers = 1, bias = true, dropout: p = 0, bidirectional = false, implementation = 'quarterturn', ...place } = options
     const name = new.target.name
     this.inputSize = whole(inputSize, 'inputSize', name, 1)
     this.hiddenSize = whole(hiddenSize, 'hiddenSize', name, 1)
@@ -63,7 +70,12 @@ export abstract class Recurrent extends Module {
         expected: '0 … 1',
         got: String(p),
       })
+    if (!Object.hasOwn(implementations, implementation)) {
+      const expected = Object.keys(implementations).join(' or ')
+      throw new ArgumentError(`${name}: implementation must be ${expected}, got ${String(implementation)}`, { op: name, expected, got: String(implementation) })
+    }
     this.dropout = p
+    this.implementation = implementation
     this.bidirectional = bidirectional
     const directions = bidirectional ? 2 : 1
     const bound = 1 / Math.sqrt(hiddenSize)

@@ -44,6 +44,11 @@ bool not_finite(const at::Tensor &x) {
   return !at::isfinite(x).all().item<bool>();
 }
 
+// The fused steps of libtorch leave the versions of what they change as they were; whoever keeps something made from it must know.
+void changed(const std::vector<at::Tensor> &tensors) {
+  for (const at::Tensor &tensor : tensors) tensor.unsafeGetTensorImpl()->bump_version();
+}
+
 } // namespace
 
 // The position of the first tensor with a value that is not finite, or −1.
@@ -62,6 +67,7 @@ extern "C" char *qt_fused_adamw(const at::Tensor *const *parameters, const at::T
     auto self = list(parameters, count), grads = list(gradients, count), m = list(means, count), v = list(variances, count);
     std::vector<at::Tensor> steps(count, *step);
     at::_fused_adamw_(self, grads, m, v, {}, steps, lr, beta1, beta2, weight_decay, eps, /*amsgrad=*/false, /*maximize=*/false);
+    changed(self);
   });
 }
 
@@ -72,6 +78,7 @@ extern "C" char *qt_fused_sgd(const at::Tensor *const *parameters, const at::Ten
     auto self = list(parameters, count), grads = list(gradients, count);
     auto momenta = buffers == nullptr ? std::vector<at::Tensor>{} : list(buffers, count);
     at::_fused_sgd_(self, grads, momenta, weight_decay, momentum, lr, dampening, nesterov, /*maximize=*/false, first);
+    changed(self);
   });
 }
 

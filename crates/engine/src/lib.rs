@@ -21,6 +21,7 @@ mod panics;
 mod philox;
 mod program;
 mod queue;
+mod recurrent;
 mod shim;
 mod slots;
 mod staging;

@@ -6,27 +6,39 @@ import { at, badShape, flag, type Input, like, needFloat, needRank, needSameDTyp
 export const nonlinearities = { tanh: 0, relu: 1 } as const
 export type Nonlinearity = keyof typeof nonlinearities
 
+/** Whose arithmetic: our kernels (float32 on the CPU; elsewhere libtorch's are used all the same), or libtorch's own. */
+export const implementations = { quarterturn: 0, libtorch: 1 } as const
+export type Implementation = keyof typeof implementations
+
+export interface Sequence {
+  reverse: boolean
+  /** @default 'quarterturn' */
+  implementation?: Implementation
+}
+
+const words = ({ reverse, implementation = 'quarterturn' }: Sequence): number[] => [flag(reverse), implementations[implementation]]
+
 export const recurrent = {
-  lstm: op<{ reverse: boolean }>({
+  lstm: op<Sequence>({
     outputs: (inputs) => {
       const { y, h } = sequence(inputs, 4, 'lstm')
       return [y, h, h]
     },
-    attributes: ({ reverse }) => [flag(reverse)],
+    attributes: words,
   }),
-  gru: op<{ reverse: boolean }>({
+  gru: op<Sequence>({
     outputs: (inputs) => {
       const { y, h } = sequence(inputs, 3, 'gru')
       return [y, h]
     },
-    attributes: ({ reverse }) => [flag(reverse)],
+    attributes: words,
   }),
-  rnn: op<{ reverse: boolean; nonlinearity: Nonlinearity }>({
+  rnn: op<Sequence & { nonlinearity: Nonlinearity }>({
     outputs: (inputs) => {
       const { y, h } = sequence(inputs, 1, 'rnn')
       return [y, h]
     },
-    attributes: ({ reverse, nonlinearity }) => [flag(reverse), nonlinearities[nonlinearity]],
+    attributes: (attributes) => [...words(attributes), nonlinearities[attributes.nonlinearity]],
   }),
 }
 

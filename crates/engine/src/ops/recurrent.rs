@@ -1,8 +1,11 @@
-//! The recurrences: one layer, one direction. Backwards in time is: turn the time axis, run, turn the output.
+//! The recurrences: one layer, one direction. Ours where our kernels reach (float32 on the CPU), libtorch's elsewhere and on request;
+//! for those, backwards in time is: turn the time axis, run, turn the output.
 use crate::call::{Call, Outputs, size};
 use crate::error::Fault;
 use crate::op::Op;
-use tch::Tensor;
+use crate::recurrent::{self, Cell};
+use quarterturn_kernels::elman::Nonlinearity;
+use tch::{Device, Kind, Tensor};
 
 /// Time is the second axis of [B, T, I].
 const TIME: i64 = 1;
@@ -33,10 +36,22 @@ fn nothing(x: &Tensor, h: &Tensor) -> Result<Tensor, Fault> {
     Ok(h.f_unsqueeze(TIME)?.f_slice(TIME, 0, size(x, TIME)?, 1)?)
 }
 
+/// Whether our kernels compute this: unless libtorch was asked for.
+fn ours(call: &mut Call) -> Result<bool, Fault> {
+    let libtorch = call.attributes.flag()?;
+    let x = call.input(0)?;
+    Ok(!libtorch && x.f_kind()? == Kind::Float && x.device() == Device::Cpu)
+}
+
 /// `lstm`: x, h0, c0, weights → y, h, c.
 pub fn lstm(call: &mut Call) -> Outputs {
     let reverse = call.attributes.flag()?;
+    let ours = ours(call)?;
     let (x, h, c) = (call.input(0)?, call.input(1)?, call.input(2)?);
+    if ours {
+        let weights = [call.input(3)?, call.input(4)?];
+        return recurrent::run(Cell::Lstm, reverse, [x, h], Some(c), weights, [call.optional(5), call.optional(6)]);
+    }
     let (weights, biased) = weights(call, 3)?;
     if size(x, TIME)? == 0 {
         return Ok(vec![nothing(x, h)?, h.shallow_clone(), c.shallow_clone()]);
@@ -58,8 +73,18 @@ pub fn rnn(call: &mut Call) -> Outputs {
 
 fn simple(call: &mut Call) -> Outputs {
     let reverse = call.attributes.flag()?;
+    let ours = ours(call)?;
     let relu = if call.op == Op::Rnn { call.attributes.flag()? } else { false };
     let (x, h) = (call.input(0)?, call.input(1)?);
+    if ours {
+        let cell = match (call.op, relu) {
+            (Op::Gru, _) => Cell::Gru,
+            (_, false) => Cell::Rnn(Nonlinearity::Tanh),
+            (_, true) => Cell::Rnn(Nonlinearity::Relu),
+        };
+        let weights = [call.input(2)?, call.input(3)?];
+        return recurrent::run(cell, reverse, [x, h], None, weights, [call.optional(4), call.optional(5)]);
+    }
     let (weights, biased) = weights(call, 2)?;
     if size(x, TIME)? == 0 {
         return Ok(vec![nothing(x, h)?, h.shallow_clone()]);
