@@ -332,4 +332,9 @@ test('what cannot be a dataset is refused with its code', () => {
   structuredClone(detached.buffer, { transfer: [detached.buffer] })
   expect(make({ x: detached })).toThrowError(code('ERR_ARGUMENT', /detached/))
   expect(make({ x: [detached, detached] })).toThrowError(code('ERR_ARGUMENT', /detached/))
+  const growing = ArrayBuffer as new (length: number, options: { maxByteLength: number }) => ArrayBuffer
+  const resizable = new Float32Array(new growing(8, { maxByteLength: 16 }))
+  expect(make({ x: resizable })).toThrowError(code('ERR_ARGUMENT', /resizable/))
+  expect(make({ x: { data: resizable, shape: [2] } })).toThrowError(code('ERR_ARGUMENT', /resizable/))
+  expect(make({ x: { data: new Float32Array(4), shape: [3] } })).toThrowError(code('ERR_SHAPE'))
 })
