@@ -74,7 +74,7 @@ export async function checkOp(fixture: CaseFixture, device: Device): Promise<voi
     // In float64 throughout, or rounding drowns the difference.
     if (dtype === 'float64' && one.fd !== false && run.floats().every((name) => name === 'float64')) {
       await run.differences()
-      if (process.env.TWICE) await run.twice()
+      await run.twice()
     }
   }
 }

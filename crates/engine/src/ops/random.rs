@@ -169,8 +169,14 @@ pub fn dropout(call: &mut Call) -> Outputs {
     if !is_float(dtype) {
         return Err(Fault::mismatch(Code::Dtype, "the input", "a float dtype", dtype_name(dtype)));
     }
-    #[expect(clippy::cast_possible_truncation, reason = "a mask in float32")]
-    let (threshold, scale) = (p as f32, if p < 1.0 { (1.0 / (1.0 - p)) as f32 } else { 0.0 });
-    let mask = filled(&x.size(), Kind::Float, philox, |bits| bits.map(|bits| if unit32(bits) >= threshold { scale } else { 0.0 }))?;
+    let scale = if p < 1.0 { 1.0 / (1.0 - p) } else { 0.0 };
+    #[expect(clippy::cast_possible_truncation, reason = "uniforms and most masks are float32")]
+    let (threshold, scale32) = (p as f32, scale as f32);
+    let kept = |bits| unit32(bits) >= threshold;
+    let mask = if dtype == Kind::Double {
+        filled(&x.size(), Kind::Double, philox, |bits| bits.map(|bits| if kept(bits) { scale } else { 0.0 }))?
+    } else {
+        filled(&x.size(), Kind::Float, philox, |bits| bits.map(|bits| if kept(bits) { scale32 } else { 0.0 }))?
+    };
     Ok(vec![x.f_mul(&placed(mask, dtype, x.device())?)?])
 }
