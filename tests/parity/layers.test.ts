@@ -69,9 +69,10 @@ beforeAll(async () => {
   const { tensors, metadata } = await loadCheckpointFile(
     fileURLToPath(new URL('fixtures/layers.safetensors', import.meta.url)),
   )
-  expect(metadata.torch).toMatch(/^2\.11\.0\b/)
+  const made = JSON.parse(metadata.made as string) as { torch: string; order: string[] }
+  expect(made.torch).toMatch(/^2\.11\.0\b/)
   file = tensors
-  order = JSON.parse(metadata.order as string) as string[]
+  order = made.order
 })
 
 /** One layer in one dtype on one device, with PyTorch's weights. */
