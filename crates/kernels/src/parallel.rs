@@ -51,6 +51,12 @@ pub(crate) fn share(len: usize, parts: usize, part: usize) -> std::ops::Range<us
     len * part / parts..len * (part + 1) / parts
 }
 
+/// Tasks for work on rows of floats that is bound by memory: below 64 KB a second thread costs more than it saves.
+pub(crate) fn row_tasks(parallel: &dyn Parallel, rows: usize, width: usize) -> usize {
+    let threads = if rows * width * size_of::<f32>() < 64 << 10 { 1 } else { parallel.threads() };
+    threads.min(rows)
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};

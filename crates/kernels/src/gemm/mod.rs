@@ -5,6 +5,7 @@
 //! caller has. A *tile* is up to 6 rows by up to 8 blocks, held in registers over all of K (there is no blocking of K: it gained nothing up to 2048).
 //! Every element of C is one chain of multiply-adds in the order of K, whatever the tile: results do not depend on the split of rows or columns.
 
+pub(crate) mod outer;
 pub(crate) mod pack;
 mod tile;
 

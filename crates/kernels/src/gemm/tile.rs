@@ -1,5 +1,6 @@
 //! The micro-kernel: a few rows times a few blocks, accumulated in registers.
 
+use std::ops::Range;
 use std::ptr::null;
 use std::ptr::null_mut;
 
@@ -64,6 +65,11 @@ impl Panel {
         self.len
     }
 
+    /// The columns of C that it fills, of vectors that lie side by side; the last one whole.
+    pub(crate) fn columns(&self, lanes: usize) -> Range<usize> {
+        self.offset[0]..self.offset[self.len - 1] + lanes
+    }
+
     /// Groups blocks by `width`, then by the powers of two below it. A block with fewer columns than lanes must be the last of its panel.
     pub(crate) fn group(width: usize, blocks: impl ExactSizeIterator<Item = Block>) -> Vec<Panel> {
         let mut left = blocks.len();
@@ -89,10 +95,12 @@ impl Panel {
 
 /// C = A·B + D for the rows of `rows` and the blocks of `panel`, over `k` products each.
 ///
+/// There is no vector code in it, so it needs no inlining to be compiled for the instruction set: one copy serves all kernels.
+///
 /// # Safety
 /// Row `r` of A holds elements `0, step, … (k-1)·step`; each block holds `k · LANES` floats; C and D hold `LANES` floats at each row and
 /// offset (`last` at the last), and no two tiles that run at the same time share any of C.
-#[inline(always)]
+#[inline(never)]
 pub(crate) unsafe fn tile<V: Vector>(k: usize, rows: &Tile, panel: &Panel) {
     macro_rules! fixed {
         ($m:literal: $($n:literal)*) => {

@@ -5,10 +5,11 @@ use std::ops::Range;
 use std::ptr::{copy_nonoverlapping, null, null_mut, write_bytes};
 
 use super::forward::refuse_c;
-use super::gradient::{MAX_TERMS, Sums, Term, add_terms, scratch_len};
+use super::gradient::{Sums, Term, add_terms, scratch_len};
 use super::layout::{Layout, Steps};
 use super::plan::Plan;
 use super::{Cell, Layer, Packed, Shape, Then, Weights};
+use crate::gemm::outer::MAX_TERMS;
 use crate::gemm::{Panel, Row, panel_width, product};
 use crate::parallel::share;
 use crate::pool::Buffer;

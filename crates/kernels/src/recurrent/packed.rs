@@ -3,7 +3,7 @@
 use super::layout::Layout;
 use super::{Cell, Layer, Shape};
 use crate::gemm::Block;
-use crate::gemm::pack::{FromColumns, FromRows};
+use crate::gemm::pack::{Blocks, FromColumns, FromRows, parts};
 use crate::pool::Buffer;
 use crate::{Context, Error, Isa};
 
@@ -52,25 +52,6 @@ pub(super) struct Form {
     hh: Blocks,
     /// One row in the layout of gates. Forward only.
     pub(super) bias: Buffer,
-}
-
-/// Blocks of `k` rows of `lanes` columns.
-#[derive(Debug, Default)]
-struct Blocks {
-    data: Buffer,
-    k: usize,
-    lanes: usize,
-}
-
-impl Blocks {
-    fn new(context: &Context, count: usize, k: usize) -> Blocks {
-        let lanes = context.isa().lanes();
-        Blocks { data: context.pool().take(count * k * lanes), k, lanes }
-    }
-
-    fn block(&self, index: usize) -> *mut f32 {
-        self.data.start().wrapping_add(index * self.k * self.lanes)
-    }
 }
 
 impl Packed {
@@ -170,11 +151,6 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Tasks for `blocks` blocks: packing a few is not worth a second thread.
-fn parts(context: &Context, blocks: usize) -> usize {
-    context.parallel().threads().min(blocks / 8).max(1)
-}
-
 /// bias_ih + bias_hh in the layout of a row of gates.
 fn bias_row<C: Cell>(context: &Context, shape: &Shape, layout: &Layout, weights: &Weights) -> Buffer {
     let mut row = context.pool().take(layout.gates_stride);
@@ -194,7 +170,7 @@ impl Form {
     /// Blocks of the forward form for units from `blocks`: unit by unit, each with all its gates, at their places in a row of gates.
     pub(super) fn gate_blocks<C: Cell>(&self, is_input: bool, layout: &Layout, hidden: usize, blocks: std::ops::Range<usize>) -> Vec<Block> {
         let matrix = if is_input { &self.ih } else { &self.hh };
-        let per_gate = hidden.div_ceil(matrix.lanes.max(1));
+        let per_gate = hidden.div_ceil(matrix.lanes().max(1));
         let places: Vec<(usize, usize)> = C::COLUMNS
             .iter()
             .enumerate()
@@ -204,8 +180,8 @@ impl Form {
             .flat_map(|block| {
                 places.iter().map(move |&(place, gate)| Block {
                     b: matrix.block(gate * per_gate + block),
-                    offset: place * layout.column + block * matrix.lanes,
-                    columns: matrix.lanes,
+                    offset: place * layout.column + block * matrix.lanes(),
+                    columns: matrix.lanes(),
                 })
             })
             .collect()
@@ -214,9 +190,6 @@ impl Form {
     /// Blocks of the backward form: columns of dx (whose rows have `columns` of them) or of dh (which is padded).
     pub(super) fn plain_blocks(&self, is_input: bool, columns: usize, blocks: std::ops::Range<usize>) -> Vec<Block> {
         let matrix = if is_input { &self.ih } else { &self.hh };
-        let offset = |block: usize| block * matrix.lanes;
-        blocks
-            .map(|block| Block { b: matrix.block(block), offset: offset(block), columns: matrix.lanes.min(columns.saturating_sub(offset(block))) })
-            .collect()
+        blocks.map(|block| matrix.plain(block, columns)).collect()
     }
 }

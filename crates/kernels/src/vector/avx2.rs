@@ -133,6 +133,11 @@ impl Vector for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn first(self, n: usize) -> Self {
+        unsafe { Avx2(_mm256_and_ps(self.0, _mm256_castsi256_ps(first(n)))) }
+    }
+
+    #[inline(always)]
     unsafe fn sum(self) -> f32 {
         unsafe {
             let half = _mm_add_ps(_mm256_castps256_ps128(self.0), _mm256_extractf128_ps::<1>(self.0));

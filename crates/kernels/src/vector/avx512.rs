@@ -125,6 +125,11 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn first(self, n: usize) -> Self {
+        unsafe { Avx512(_mm512_maskz_mov_ps(first(n), self.0)) }
+    }
+
+    #[inline(always)]
     unsafe fn sum(self) -> f32 {
         unsafe { _mm512_reduce_add_ps(self.0) }
     }

@@ -70,6 +70,8 @@ pub(crate) trait Vector: Copy {
     unsafe fn scale(self, exponent: Self) -> Self;
     /// `1 / self` to about one unit in the last place, for finite normal numbers.
     unsafe fn recip(self) -> Self;
+    /// The first `n <= LANES` lanes; zeros above.
+    unsafe fn first(self, n: usize) -> Self;
     /// Sum of all lanes.
     unsafe fn sum(self) -> f32;
 

@@ -132,6 +132,13 @@ impl Vector for Portable {
     }
 
     #[inline(always)]
+    unsafe fn first(self, n: usize) -> Self {
+        let mut lanes = self.0;
+        lanes[n..].fill(0.0);
+        Portable(lanes)
+    }
+
+    #[inline(always)]
     unsafe fn sum(self) -> f32 {
         let [a, b, c, d] = self.0;
         (a + c) + (b + d)
