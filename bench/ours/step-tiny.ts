@@ -1,5 +1,5 @@
 // Our side of engine/step-tiny: the model of bench/opponents/step_tiny.py.
-import { grad, matmul, optim, type Tensor, tanh, Variable } from 'quarterturn'
+import { grad, matmul, optim, scope, type Tensor, tanh, Variable } from 'quarterturn'
 import { options, serve, spread } from './common.js'
 
 const DIM = 8
@@ -14,10 +14,14 @@ const parameters = [...weights, ...biases]
 const optimizer = new optim.SGD(parameters, { lr: 0.01 })
 
 async function step(): Promise<number> {
-  let y: Tensor = x
-  for (let k = 0; k < LAYERS; k++) y = tanh(matmul(y, weights[k] as Variable).add(biases[k] as Variable))
-  const loss = y.sum()
-  optimizer.step(grad(loss, parameters))
+  // As `fit` does with each step: temporaries go at its end rather than with the collector.
+  const loss = scope(() => {
+    let y: Tensor = x
+    for (let k = 0; k < LAYERS; k++) y = tanh(matmul(y, weights[k] as Variable).add(biases[k] as Variable))
+    const sum = y.sum()
+    optimizer.step(grad(sum, parameters))
+    return sum
+  })
   return (await loss.item()) as number
 }
 

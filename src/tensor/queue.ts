@@ -1,10 +1,10 @@
-// The queue to the engine: entries are written here, handed over once per tick or every 64, and answered by replies.
+// The queue to the engine: entries are written here, handed over once per tick or every 16, and answered by replies.
 import { isMainThread } from 'node:worker_threads'
 import { CaptureError, fromNative, type NativeErrorData, type QuarterturnError } from '../errors.js'
 import { native } from '../native.js'
 import { Words } from './words.js'
 
-const ENTRIES_PER_HANDOVER = 64
+const ENTRIES_PER_HANDOVER = 16
 const EXIT_GRACE_MS = 100
 const TRACED_ENTRIES = 200_000
 
