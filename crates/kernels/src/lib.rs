@@ -18,6 +18,7 @@ pub mod minlstm;
 mod parallel;
 mod pool;
 pub mod recurrent;
+pub mod residual_mlp;
 pub mod residual_norm;
 pub mod scan;
 mod team;

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::{Cell, Weights};
 use crate::Error;
+use crate::gemm::outer::SLACK;
 
 /// The sizes of one layer and direction. Any of them may be 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +120,8 @@ pub(crate) struct Layout {
 
 /// Units are padded to the widest vector, so that the layout does not depend on the instruction set.
 const WIDEST: usize = 16;
+// The slack after the gates is a whole vector, so that c after it stays aligned.
+const _: () = assert!(SLACK <= WIDEST);
 
 impl Layout {
     pub(crate) fn new<C: Cell>(shape: &Shape) -> Layout {

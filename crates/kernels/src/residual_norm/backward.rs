@@ -2,7 +2,7 @@
 
 use std::ptr::{null, null_mut};
 
-use super::{Kind, NAME, Norm, Shape};
+use super::{Affine, Kind, NAME, Norm, Shape};
 use crate::parallel::{row_tasks, share};
 use crate::vector::{Kernel, Vector};
 use crate::{Context, Error};
@@ -51,7 +51,7 @@ pub fn backward(context: &Context, shape: &Shape, norm: Norm, buffers: Backward)
     let pass = Pass {
         shape: *shape,
         norm,
-        weight: buffers.weight.map_or(null(), <[f32]>::as_ptr),
+        affine: Affine::new(buffers.weight, None),
         sum: buffers.sum.as_ptr(),
         statistics: buffers.statistics.as_ptr(),
         dy: buffers.dy.as_ptr(),
@@ -77,7 +77,7 @@ pub fn backward(context: &Context, shape: &Shape, norm: Norm, buffers: Backward)
 struct Pass {
     shape: Shape,
     norm: Norm,
-    weight: *const f32,
+    affine: Affine,
     sum: *const f32,
     statistics: *const f32,
     dy: *const f32,
@@ -101,14 +101,14 @@ impl Kernel for Task<'_> {
 
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
-        let Pass { shape, norm, weight, sum, statistics, dy, dsum, dx, sums, tasks } = *self.pass;
+        let Pass { shape, norm, affine, sum, statistics, dy, dsum, dx, sums, tasks } = *self.pass;
         let dweight = sums.wrapping_add(2 * self.task * shape.width);
         for row in share(shape.rows, tasks, self.task) {
             let at = row * shape.width;
             // SAFETY: every buffer holds the row.
             unsafe {
                 let gradient = RowGradient {
-                    weight,
+                    affine,
                     from: sum.add(at),
                     statistics: [*statistics.add(2 * row), *statistics.add(2 * row + 1)],
                     dy: dy.add(at),
@@ -116,7 +116,7 @@ impl Kernel for Task<'_> {
                     dx: dx.add(at),
                     dweight,
                     dbias: dweight.wrapping_add(shape.width),
-                    normal: null_mut(),
+                    again: null_mut(),
                 };
                 row_backward::<V>(norm, &gradient, shape.width);
             }
@@ -126,8 +126,7 @@ impl Kernel for Task<'_> {
 
 /// One row of a norm, backward.
 pub(crate) struct RowGradient {
-    /// Null for ones.
-    pub(crate) weight: *const f32,
+    pub(crate) affine: Affine,
     /// What was normalised.
     pub(crate) from: *const f32,
     /// Its mean and ρ.
@@ -140,8 +139,8 @@ pub(crate) struct RowGradient {
     /// Added to.
     pub(crate) dweight: *mut f32,
     pub(crate) dbias: *mut f32,
-    /// Written where not null: the normalised row, before weight and bias.
-    pub(crate) normal: *mut f32,
+    /// Written where not null: the row as forward gave it.
+    pub(crate) again: *mut f32,
 }
 
 /// With n = (x - mean) ρ and g = dy ⊙ weight: `dx = ρ (g - mean(g) - n mean(g ⊙ n)) + along`; the rms norm has no mean(g).
@@ -153,7 +152,7 @@ pub(crate) unsafe fn row_backward<V: Vector>(norm: Norm, row: &RowGradient, widt
         let normal = |column: usize, len: usize| V::load_first(row.from.add(column), len).sub(mean).mul(scale).first(len);
         let gradient = |column: usize, len: usize| {
             let dy = V::load_first(row.dy.add(column), len);
-            if row.weight.is_null() { dy } else { dy.mul(V::load_first(row.weight.add(column), len)) }
+            row.affine.scale(dy, column, len)
         };
         let (mut sum, mut product) = (V::zero(), V::zero());
         for column in (0..width).step_by(V::LANES) {
@@ -173,8 +172,8 @@ pub(crate) unsafe fn row_backward<V: Vector>(norm: Norm, row: &RowGradient, widt
             let dx = n.neg_mul_add(mean_gn, g.sub(mean_g)).mul(scale);
             let dx = if row.along.is_null() { dx } else { dx.add(V::load_first(row.along.add(column), len)) };
             dx.store_first(row.dx.add(column), len);
-            if !row.normal.is_null() {
-                n.store_first(row.normal.add(column), len);
+            if !row.again.is_null() {
+                row.affine.apply(n, column, len).store_first(row.again.add(column), len);
             }
         }
     }

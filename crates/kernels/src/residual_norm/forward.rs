@@ -61,7 +61,7 @@ pub fn forward(context: &Context, shape: &Shape, norm: Norm, buffers: Forward) -
 /// weight and bias, null where absent.
 #[derive(Clone, Copy)]
 pub(crate) struct Affine {
-    pub(crate) weight: *const f32,
+    weight: *const f32,
     bias: *const f32,
 }
 
@@ -72,12 +72,19 @@ impl Affine {
 
     /// `x ⊙ weight + bias` at `at`.
     #[inline(always)]
-    unsafe fn apply<V: Vector>(&self, x: V, at: usize, len: usize) -> V {
-        // SAFETY: both hold D floats.
+    pub(crate) unsafe fn apply<V: Vector>(&self, x: V, at: usize, len: usize) -> V {
+        // SAFETY: `bias` holds D floats.
         unsafe {
-            let x = if self.weight.is_null() { x } else { x.mul(V::load_first(self.weight.add(at), len)) };
+            let x = self.scale(x, at, len);
             if self.bias.is_null() { x } else { x.add(V::load_first(self.bias.add(at), len)) }
         }
+    }
+
+    /// `x ⊙ weight` at `at`.
+    #[inline(always)]
+    pub(crate) unsafe fn scale<V: Vector>(&self, x: V, at: usize, len: usize) -> V {
+        // SAFETY: `weight` holds D floats.
+        unsafe { if self.weight.is_null() { x } else { x.mul(V::load_first(self.weight.add(at), len)) } }
     }
 }
 
