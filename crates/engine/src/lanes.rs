@@ -3,14 +3,14 @@ use crate::decode::{Entries, id};
 use crate::environment::Environment;
 use crate::op::Op;
 use crate::queue::Submission;
-use crate::slots::IdMap;
+use crate::slots::IdSet;
 use std::sync::Arc;
 
 /// A unit that waits.
 pub struct Unit {
     submission: Arc<Submission>,
     /// Every slot it uses from outside.
-    needs: IdMap<()>,
+    needs: IdSet,
     /// Those of them that do not exist yet.
     missing: Vec<u64>,
     /// Slots whose release was put off until it has run.
@@ -20,17 +20,17 @@ pub struct Unit {
 impl Unit {
     #[must_use]
     pub fn new(submission: Submission, exists: impl Fn(u64) -> bool) -> Self {
-        let (mut needs, mut made) = (IdMap::default(), IdMap::default());
+        let (mut needs, mut made) = (IdSet::default(), IdSet::default());
         for entry in Entries::new(&submission.words).flatten() {
             for word in entry.inputs {
                 let id = id(*word);
-                if id != 0 && !made.contains_key(&id) && (entry.op != Op::Free || exists(id)) {
-                    needs.insert(id, ());
+                if id != 0 && !made.contains(&id) && (entry.op != Op::Free || exists(id)) {
+                    needs.insert(id);
                 }
             }
-            made.extend(entry.outputs.iter().map(|word| (id(*word), ())));
+            made.extend(entry.outputs.iter().map(|word| id(*word)));
         }
-        let missing = needs.keys().copied().filter(|id| !exists(*id)).collect();
+        let missing = needs.iter().copied().filter(|id| !exists(*id)).collect();
         Self { submission: Arc::new(submission), needs, missing, released: Vec::new() }
     }
 
@@ -53,7 +53,7 @@ impl Unit {
 
     #[must_use]
     pub fn needs(&self, id: u64) -> bool {
-        self.needs.contains_key(&id)
+        self.needs.contains(&id)
     }
 
     /// Puts off the release of a slot that it needs.

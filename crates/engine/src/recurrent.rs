@@ -24,7 +24,7 @@ impl Parallel for LibtorchPool {
         if tasks == 1 {
             return body(0);
         }
-        let done = shim::parallel(tasks, 1, &|from: usize, to: usize| (from..to).for_each(body));
+        let done = shim::parallel(tasks, 1, |from: usize, to: usize| (from..to).for_each(body));
         if let Err(fault) = done {
             std::panic::resume_unwind(Box::new(fault.message));
         }
@@ -56,7 +56,14 @@ unsafe extern "C" {
 }
 
 /// One layer and direction by our kernels, as a node of the graph: y, h and, for the LSTM, c.
-pub fn run(cell: Cell, reverse: bool, [x, h_0]: [&Tensor; 2], c_0: Option<&Tensor>, [ih, hh]: [&Tensor; 2], biases: [Option<&Tensor>; 2]) -> Outputs {
+pub fn run(
+    cell: Cell,
+    reverse: bool,
+    [x, h_0]: [&Tensor; 2],
+    c_0: Option<&Tensor>,
+    [ih, hh]: [&Tensor; 2],
+    biases: [Option<&Tensor>; 2],
+) -> Outputs {
     let optional = |tensor: Option<&Tensor>| tensor.map_or(null(), Tensor::as_ptr);
     let inputs = [x.as_ptr(), h_0.as_ptr(), optional(c_0), ih.as_ptr(), hh.as_ptr(), optional(biases[0]), optional(biases[1])];
     let mut outputs = [null_mut(); 3];

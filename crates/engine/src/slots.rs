@@ -1,6 +1,6 @@
 //! The slots of one environment: each holds a tensor, or the error that stands in its place.
 use crate::error::Failure;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use tch::Tensor;
@@ -34,6 +34,9 @@ impl Hasher for IdHasher {
 
 /// A map keyed by ids.
 pub type IdMap<T> = HashMap<u64, T, BuildHasherDefault<IdHasher>>;
+
+/// A set of ids.
+pub type IdSet = HashSet<u64, BuildHasherDefault<IdHasher>>;
 
 /// A table of slots.
 #[derive(Debug, Default)]

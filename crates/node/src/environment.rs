@@ -18,17 +18,17 @@ pub type Arguments = FnArgs<(&'static str, f64, Unknown<'static>)>;
 type Replies = ThreadsafeFunction<Message, (), Arguments, Status, false, true>;
 
 /// Begins the environment of this thread.
-pub fn start(env: &Env, reply: &Function<Arguments, ()>) -> napi::Result<()> {
+pub fn start(env: Env, reply: &Function<Arguments, ()>) -> napi::Result<()> {
     if started().is_some() {
         return Err(Error::new(Status::GenericFailure, "start: this thread has started already"));
     }
     let builder = reply.build_threadsafe_function::<Message>().weak::<true>();
-    let replies: Replies = builder.build_callback(|context| context.value.into_arguments(&context.env))?;
+    let replies: Replies = builder.build_callback(|context| context.value.into_arguments(context.env))?;
     let sink = move |reply| {
         // A closing environment refuses; then nobody is left to hear it.
         let _ = replies.call(Message(reply), ThreadsafeFunctionCallMode::NonBlocking);
     };
-    let environment = Environment::start(Box::new(sink)).map_err(error)?;
+    let environment = Environment::start(Box::new(sink)).map_err(|fault| error(&fault))?;
     CURRENT.set(Some(Arc::clone(&environment)));
     env.add_env_cleanup_hook(environment, |environment| {
         environment.close();
@@ -49,7 +49,7 @@ pub fn current() -> napi::Result<Arc<Environment>> {
 }
 
 /// A fault as an exception; one that belongs to an operation travels as data instead.
-pub fn error(fault: Fault) -> Error {
+pub fn error(fault: &Fault) -> Error {
     Error::new(Status::GenericFailure, format!("{}: {}", fault.code.as_str(), fault.message))
 }
 

@@ -17,8 +17,9 @@ pub fn operations() -> Vec<&'static str> {
 
 /// Starts the engine for this thread, once. Everything the engine has to say goes to `reply`.
 #[napi(ts_args_type = "reply: (kind: 'value' | 'error' | 'failure', request: number, payload: unknown) => void")]
+#[allow(clippy::needless_pass_by_value, reason = "an argument of JavaScript")]
 pub fn start(env: Env, reply: Function<environment::Arguments, ()>) -> napi::Result<()> {
-    contained(|| environment::start(&env, &reply))
+    contained(|| environment::start(env, &reply))
 }
 
 /// Queues a stream in a lane and tells V8 about memory held outside its heap. Returns whether so much is queued that a
@@ -30,7 +31,7 @@ pub fn submit(env: Env, lane: u32, words: &[f64], steps: u32, bytes: f64, extern
         if external != 0.0 {
             env.adjust_external_memory(external as i64)?;
         }
-        current()?.submit(lane, words, steps, bytes).map_err(environment::error)
+        current()?.submit(lane, words, steps, bytes).map_err(|fault| environment::error(&fault))
     })
 }
 
@@ -54,7 +55,7 @@ pub fn stage(bytes: &[u8]) -> napi::Result<f64> {
 #[napi]
 pub fn load(request: f64, path: String) -> napi::Result<()> {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an id")]
-    contained(|| current()?.load(request as u64, PathBuf::from(path)).map_err(environment::error))
+    contained(|| current()?.load(request as u64, PathBuf::from(path)).map_err(|fault| environment::error(&fault)))
 }
 
 /// Stops the engine before the process ends. Past the grace time it ends the process itself.

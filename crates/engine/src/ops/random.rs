@@ -66,7 +66,7 @@ fn filled<T: Send + Copy, const N: usize>(
     Ok(x)
 }
 
-fn placed(x: Tensor, kind: Kind, device: Device) -> Result<Tensor, Fault> {
+fn placed(x: &Tensor, kind: Kind, device: Device) -> Result<Tensor, Fault> {
     Ok(x.f_to_device_(device, kind, false, false)?)
 }
 
@@ -85,7 +85,7 @@ fn floats(
             return Err(Fault::mismatch(Code::Dtype, "the dtype", "a float dtype", dtype_name(other)));
         }
     };
-    Ok(vec![placed(x, kind, device)?])
+    Ok(vec![placed(&x, kind, device)?])
 }
 
 /// `uniform`: low + u · (high − low), u in [0, 1).
@@ -143,7 +143,7 @@ pub fn randint(call: &mut Call) -> Outputs {
     let x = filled(&shape, Kind::Int64, philox, |[a, b, c, d]| {
         [word64(a, b), word64(c, d)].map(|bits| low.wrapping_add_unsigned(below(bits, range)))
     })?;
-    Ok(vec![placed(x, Kind::Int64, device)?])
+    Ok(vec![placed(&x, Kind::Int64, device)?])
 }
 
 /// `permutation`: the integers below n, shuffled (Durstenfeld, 1964).
@@ -157,7 +157,7 @@ pub fn permutation(call: &mut Call) -> Outputs {
         let other = below(bits[last], last as u64 + 1);
         order.swap(last, usize::try_from(other).unwrap_or(last));
     }
-    Ok(vec![placed(Tensor::f_from_slice(&order)?, Kind::Int64, device)?])
+    Ok(vec![placed(&Tensor::f_from_slice(&order)?, Kind::Int64, device)?])
 }
 
 /// `dropout`: x / (1 − p) where a uniform u ≥ p, zero elsewhere.
@@ -178,5 +178,5 @@ pub fn dropout(call: &mut Call) -> Outputs {
     } else {
         filled(&x.size(), Kind::Float, philox, |bits| bits.map(|bits| if kept(bits) { scale32 } else { 0.0 }))?
     };
-    Ok(vec![x.f_mul(&placed(mask, dtype, x.device())?)?])
+    Ok(vec![x.f_mul(&placed(&mask, dtype, x.device())?)?])
 }
