@@ -5,11 +5,13 @@
 //! batch first and contiguous; threads come from the caller ([`Parallel`]), memory from a [`Pool`] that keeps it.
 //! No I/O, no libtorch, no global state but the default pool.
 
+mod activation;
 mod context;
 pub mod elman;
 mod error;
 mod gemm;
 pub mod gru;
+pub mod highway;
 mod isa;
 pub mod lstm;
 mod math;

@@ -1,6 +1,7 @@
 //! The Elman network backward: the cell, and the pass back through time.
 
-use super::{Activation, Elman, Nonlinearity, Relu, Tanh};
+use super::Elman;
+use crate::activation::{Activation, Nonlinearity, Relu, Tanh};
 use crate::recurrent::{self, Backward, Layer, Packed, Then};
 use crate::vector::Vector;
 use crate::{Context, Error};

@@ -14,31 +14,14 @@ use std::marker::PhantomData;
 pub use backward::backward;
 pub use forward::forward;
 
+pub use crate::activation::Nonlinearity;
+
+use crate::activation::{Activation, Tanh};
 use crate::recurrent::{self, Cell, Column, Now, Shape, Then};
 use crate::vector::Vector;
 
-/// φ
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Nonlinearity {
-    #[default]
-    Tanh,
-    Relu,
-}
-
 /// The Elman network as a recurrent cell, with φ known to the compiler.
 pub(crate) struct Elman<A>(PhantomData<A>);
-
-/// φ over vectors and over float64; its slope is a function of its value.
-pub(crate) trait Activation: Send + Sync + 'static {
-    unsafe fn forward<V: Vector>(x: V) -> V;
-    /// `dy` times the slope where the value is `y`.
-    unsafe fn backward<V: Vector>(y: V, dy: V) -> V;
-    fn value(x: f64) -> f64;
-    fn slope(y: f64) -> f64;
-}
-
-pub(crate) struct Tanh;
-pub(crate) struct Relu;
 
 impl<A: Activation> Cell for Elman<A> {
     const NAME: &'static str = "elman";
@@ -68,6 +51,7 @@ pub fn reserve_len(shape: &Shape) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::activation::Relu;
 
     #[test]
     fn elman_with_tanh_obeys_the_laws_of_recurrences() {

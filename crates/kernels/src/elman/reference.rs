@@ -2,8 +2,9 @@
 
 use ndarray::{Array1, ArrayView1};
 
-use super::{Activation, Elman, Nonlinearity, Relu, Tanh};
+use super::Elman;
 use crate::Error;
+use crate::activation::{Activation, Nonlinearity, Relu, Tanh};
 use crate::recurrent::Layer;
 use crate::recurrent::reference::{self, Definition, InputGradients, Inputs, OutputGradients, Outputs, Stepped, SteppedBack};
 

@@ -16,45 +16,38 @@ pub(crate) struct Blocks {
     lanes: usize,
 }
 
-/// Tasks for `blocks` blocks: packing a few is not worth a second thread.
-pub(crate) fn parts(context: &Context, blocks: usize) -> usize {
-    context.parallel().threads().min(blocks / 8).max(1)
-}
+/// Below this size packing is not worth a second thread.
+const PARALLEL_FROM: usize = 64 << 10;
 
 impl Blocks {
-    /// Room for `count` blocks, to be filled through [`Self::block`].
-    pub(crate) fn new(context: &Context, count: usize, k: usize) -> Blocks {
+    /// `count` blocks of `k` rows, each made by `pack(index, to)`, side by side on all threads.
+    pub(crate) fn new(context: &Context, count: usize, k: usize, pack: impl Fn(usize, *mut f32) + Sync) -> Blocks {
         let lanes = context.isa().lanes();
-        Blocks { data: context.pool().take(count * k * lanes), k, lanes }
+        let blocks = Blocks { data: context.pool().take(count * k * lanes), k, lanes };
+        let large = blocks.data.len() * size_of::<f32>() >= PARALLEL_FROM;
+        let parts = if large { context.parallel().threads().min(count) } else { 1 };
+        context.parallel().run(parts, &|part| share(count, parts, part).for_each(|index| pack(index, blocks.block(index))));
+        blocks
     }
 
     /// B = Wᵀ from W [n, k].
     pub(crate) fn from_rows(context: &Context, w: &[f32], n: usize, k: usize) -> Blocks {
-        Blocks::fill(context, n, k, |from, to| {
-            // SAFETY: W holds n rows from row `from` on; each call fills its own block.
-            unsafe { context.isa().run(FromRows { from: w[from * k..].as_ptr(), rows: n - from, k, to }) };
+        let lanes = context.isa().lanes();
+        Blocks::new(context, n.div_ceil(lanes), k, |index, to| {
+            let row = index * lanes;
+            // SAFETY: W holds the rows from there on; each call fills its own block.
+            unsafe { context.isa().run(FromRows { from: w[row * k..].as_ptr(), rows: n - row, k, to }) };
         })
     }
 
     /// B = W from W [k, n].
     pub(crate) fn from_columns(context: &Context, w: &[f32], k: usize, n: usize) -> Blocks {
-        Blocks::fill(context, n, k, |from, to| {
-            // SAFETY: W holds n columns from column `from` on; each call fills its own block.
-            unsafe { context.isa().run(FromColumns { from: w.as_ptr().add(from), stride: n, columns: n - from, k, zeros: 0, to }) };
-        })
-    }
-
-    /// Calls `pack` with the first column and the place of each block of n columns.
-    fn fill(context: &Context, n: usize, k: usize, pack: impl Fn(usize, *mut f32) + Sync) -> Blocks {
         let lanes = context.isa().lanes();
-        let blocks = Blocks::new(context, n.div_ceil(lanes), k);
-        let (count, parts) = (n.div_ceil(lanes), parts(context, n.div_ceil(lanes)));
-        context.parallel().run(parts, &|part| {
-            for index in share(count, parts, part) {
-                pack(index * lanes, blocks.block(index));
-            }
-        });
-        blocks
+        Blocks::new(context, n.div_ceil(lanes), k, |index, to| {
+            let from = w.as_ptr().wrapping_add(index * lanes);
+            // SAFETY: W holds the columns from there on; each call fills its own block.
+            unsafe { context.isa().run(FromColumns { from, stride: n, columns: n - index * lanes, k, zeros: 0, to }) };
+        })
     }
 
     pub(crate) fn lanes(&self) -> usize {

@@ -1,9 +1,9 @@
 //! Weights in torch's layout, and their packed forms.
 
 use super::layout::Layout;
-use super::{Cell, Layer, Shape};
+use super::{Cell, Column, Layer, Shape};
 use crate::gemm::Block;
-use crate::gemm::pack::{Blocks, FromColumns, FromRows, parts};
+use crate::gemm::pack::{Blocks, FromColumns, FromRows};
 use crate::pool::Buffer;
 use crate::{Context, Error, Isa};
 
@@ -47,7 +47,7 @@ pub struct Packed {
 /// `weight_ih` and `weight_hh` in blocks, and the sums of the biases.
 #[derive(Debug, Default)]
 pub(super) struct Form {
-    made_from: Option<(&'static str, u64, [usize; 2], Isa)>,
+    made_from: Option<Key>,
     ih: Blocks,
     hh: Blocks,
     /// One row in the layout of gates. Forward only.
@@ -55,100 +55,61 @@ pub(super) struct Form {
 }
 
 impl Packed {
-    /// Makes sure that the form for the products W·x and W·h is that of `version`.
+    /// Makes sure that the form for the products W·x and W·h is that of the layer's version.
     pub(super) fn prepare_forward<C: Cell>(&mut self, context: &Context, layer: &Layer) {
-        let Layer { shape, weights, version, .. } = layer;
-        let key = Some((C::NAME, *version, sizes(shape), context.isa()));
+        let key = Some(key::<C>(context, layer));
         if self.forward.made_from == key {
             return;
         }
-        let layout = Layout::new::<C>(shape);
-        let per_gate = shape.hidden.div_ceil(context.isa().lanes());
-        let form = Form {
-            made_from: key,
-            ih: Blocks::new(context, C::gates() * per_gate, shape.input),
-            hh: Blocks::new(context, C::gates() * per_gate, shape.hidden),
-            bias: bias_row::<C>(context, shape, &layout, weights),
+        let Layer { shape, weights, .. } = layer;
+        let (lanes, hidden) = (context.isa().lanes(), shape.hidden);
+        let per_gate = hidden.div_ceil(lanes);
+        let pack = |matrix: &[f32], k: usize| {
+            Blocks::new(context, C::gates() * per_gate, k, |index, to| {
+                let (gate, unit) = (index / per_gate, index % per_gate * lanes);
+                let from = matrix[(gate * hidden + unit) * k..].as_ptr();
+                // SAFETY: the matrix was checked to hold all its rows.
+                unsafe { context.isa().run(FromRows { from, rows: hidden - unit, k, to }) };
+            })
         };
-        let source = Source { weights, form: &form };
-        let per_matrix = C::gates() * per_gate;
-        context.parallel().run(parts(context, 2 * per_matrix), &|part| {
-            for index in crate::parallel::share(2 * per_matrix, parts(context, 2 * per_matrix), part) {
-                let (to, matrix, k) = source.pick(index / per_matrix == 0, shape);
-                let (gate, block) = (index % per_matrix / per_gate, index % per_gate);
-                let unit = block * context.isa().lanes();
-                let from = matrix[(gate * shape.hidden + unit) * k..].as_ptr();
-                // SAFETY: the matrix was checked to hold all its rows; each index fills its own block.
-                unsafe { context.isa().run(FromRows { from, rows: shape.hidden - unit, k, to: to.block(index % per_matrix) }) };
-            }
-        });
-        self.forward = form;
+        let bias = bias_row::<C>(context, shape, &Layout::new::<C>(shape), weights);
+        self.forward = Form { made_from: key, ih: pack(weights.weight_ih, shape.input), hh: pack(weights.weight_hh, hidden), bias };
     }
 
-    /// Makes sure that the form for the products dgates·W is that of `version`.
+    /// Makes sure that the form for the products dgates·W is that of the layer's version.
     pub(super) fn prepare_backward<C: Cell>(&mut self, context: &Context, layer: &Layer) {
-        let Layer { shape, weights, version, .. } = layer;
-        let key = Some((C::NAME, *version, sizes(shape), context.isa()));
+        let key = Some(key::<C>(context, layer));
         if self.backward.made_from == key {
             return;
         }
-        let layout = Layout::new::<C>(shape);
-        let lanes = context.isa().lanes();
-        let (input_blocks, hidden_blocks) = (shape.input.div_ceil(lanes), shape.hidden.div_ceil(lanes));
-        let k = C::gates() * layout.column;
-        let form = Form {
-            made_from: key,
-            ih: Blocks::new(context, input_blocks, k),
-            hh: Blocks::new(context, hidden_blocks, k),
-            bias: Buffer::default(),
-        };
-        let source = Source { weights, form: &form };
-        let count = input_blocks + hidden_blocks;
-        context.parallel().run(parts(context, count), &|part| {
-            for index in crate::parallel::share(count, parts(context, count), part) {
-                let is_input = index < input_blocks;
-                let (to, matrix, columns) = source.pick(is_input, shape);
-                let block = if is_input { index } else { index - input_blocks };
-                let gates = C::COLUMNS.iter().filter_map(|column| if is_input { column.input } else { column.hidden });
-                for (place, gate) in gates.enumerate() {
+        let Layer { shape, weights, .. } = layer;
+        let (lanes, hidden, column) = (context.isa().lanes(), shape.hidden, Layout::new::<C>(shape).column);
+        let pack = |matrix: &[f32], columns: usize, gate: fn(&Column) -> Option<usize>| {
+            Blocks::new(context, columns.div_ceil(lanes), C::gates() * column, |index, to| {
+                for (place, gate) in C::COLUMNS.iter().filter_map(gate).enumerate() {
                     let kernel = FromColumns {
-                        from: matrix[gate * shape.hidden * columns + block * lanes..].as_ptr(),
+                        from: matrix[gate * hidden * columns + index * lanes..].as_ptr(),
                         stride: columns,
-                        columns: columns - block * lanes,
-                        k: shape.hidden,
-                        zeros: layout.column - shape.hidden,
-                        to: to.block(block).wrapping_add(place * layout.column * lanes),
+                        columns: columns - index * lanes,
+                        k: hidden,
+                        zeros: column - hidden,
+                        to: to.wrapping_add(place * column * lanes),
                     };
-                    // SAFETY: as in `prepare_forward`; each index fills its own block.
+                    // SAFETY: as in `prepare_forward`.
                     unsafe { context.isa().run(kernel) };
                 }
-            }
-        });
-        self.backward = form;
+            })
+        };
+        let (ih, hh) = (pack(weights.weight_ih, shape.input, |column| column.input), pack(weights.weight_hh, hidden, |column| column.hidden));
+        self.backward = Form { made_from: key, ih, hh, bias: Buffer::default() };
     }
 }
 
-/// The sizes that the packed forms depend on.
-fn sizes(shape: &Shape) -> [usize; 2] {
-    [shape.input, shape.hidden]
-}
+/// What the packed forms depend on.
+type Key = (&'static str, u64, [usize; 2], Isa);
 
-/// What the packing tasks share.
-#[derive(Clone, Copy)]
-struct Source<'a> {
-    weights: &'a Weights<'a>,
-    form: &'a Form,
-}
-
-impl<'a> Source<'a> {
-    /// Blocks to fill, the matrix to fill them from, and its columns.
-    fn pick(&self, is_input: bool, shape: &Shape) -> (&'a Blocks, &'a [f32], usize) {
-        if is_input {
-            (&self.form.ih, self.weights.weight_ih, shape.input)
-        } else {
-            (&self.form.hh, self.weights.weight_hh, shape.hidden)
-        }
-    }
+fn key<C: Cell>(context: &Context, layer: &Layer) -> Key {
+    (C::NAME, layer.version, [layer.shape.input, layer.shape.hidden], context.isa())
 }
 
 /// bias_ih + bias_hh in the layout of a row of gates.
