@@ -194,7 +194,7 @@ impl Environment {
         self.last_in_order.load(Ordering::Acquire)
     }
 
-    /// One entry was executed.
+    /// One entry is executed now.
     pub(crate) fn advanced(&self) {
         self.queued.fetch_sub(1, Ordering::Relaxed);
     }

@@ -29,10 +29,11 @@ mod threads;
 
 pub use environment::{Environment, LoadedFile, LoadedTensor, Payload, Reply, Sink};
 pub use error::{Code, Failure, Fault};
-pub use memory::{slots, trim};
+pub use memory::trim;
 pub use op::{Op, names};
 pub use panics::text as panic_text;
 pub use queue::park;
+pub use slots::count as slots;
 
 /// What this process can use.
 pub struct Info {

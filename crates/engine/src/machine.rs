@@ -11,7 +11,7 @@ use crate::op::Op;
 use crate::program::{Program, Programs};
 use crate::queue::{self, Interruption, Submission};
 use crate::slots::{IdMap, Slots, Value};
-use crate::{checkpoint_file, memory, panics, shim, threads};
+use crate::{checkpoint_file, panics, shim, threads};
 use std::sync::Arc;
 use tch::Tensor;
 
@@ -47,7 +47,6 @@ impl Machine {
                 self.submission(&submission);
             }
             self.run_units();
-            memory::count_slots(self.tables.values().map(|table| table.slots.len()).sum());
         }
     }
 
@@ -81,8 +80,8 @@ impl Machine {
             if environment.is_cancelled() {
                 break;
             }
-            self.entry(environment, entry, sequence, &mut mode);
             environment.advanced();
+            self.entry(environment, entry, sequence, &mut mode);
             executed += 1;
         }
         if let Some(table) = self.tables.get_mut(&environment.id) {
@@ -106,8 +105,8 @@ impl Machine {
                 if environment.is_cancelled() {
                     break;
                 }
-                self.entry(&environment, entry, sequence, &mut mode);
                 environment.advanced();
+                self.entry(&environment, entry, sequence, &mut mode);
                 executed += 1;
             }
             environment.finished(submission.lane, 0, 0.0, submission.entries - executed);

@@ -1,19 +1,5 @@
-//! What the process does with freed memory, and how many slots there are.
+//! What the process does with freed memory.
 use crate::shim;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-static SLOTS: AtomicUsize = AtomicUsize::new(0);
-
-/// Remembers how many slots all environments hold together.
-pub fn count_slots(count: usize) {
-    SLOTS.store(count, Ordering::Relaxed);
-}
-
-/// How many slots all environments held when the engine last looked.
-#[must_use]
-pub fn slots() -> usize {
-    SLOTS.load(Ordering::Relaxed)
-}
 
 /// Keeps the memory of tensors for reuse (`shim/allocator.cpp`), and has the C library do the same with the scratch
 /// memory of libtorch's kernels.
