@@ -17,10 +17,18 @@ pub struct Context<'a> {
     pub programs: &'a Programs,
     /// Bytes set aside by the caller; absent inside a program.
     pub staging: Option<&'a Staging>,
+    pub setting: Setting,
+}
+
+/// How what surrounds an entry is being run.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
     /// The iteration of the enclosing scan, and of the scan around that one.
     pub iteration: [u32; 2],
     /// Whether gradients are recorded around it.
     pub grad: bool,
+    /// Whether this is a second run for the backward pass, so that what the first one left behind must not happen again.
+    pub again: bool,
 }
 
 /// One operation about to run.

@@ -1,4 +1,5 @@
 //! The two passes of a node of the graph that is made of programs (`shim/program.cpp` calls these).
+use crate::call::Setting;
 use crate::error::Fault;
 use crate::program::Program;
 use crate::shim;
@@ -10,9 +11,9 @@ use torch_sys::C_tensor;
 /// What the node runs.
 pub enum Closure {
     /// Forward without gradients; the backward pass runs it again, with them.
-    Checkpoint { program: Arc<Program>, iteration: [u32; 2] },
+    Checkpoint { program: Arc<Program>, setting: Setting },
     /// The backward pass is a program of its own: inputs, outputs, gradients of outputs → gradients of inputs.
-    CustomGrad { forward: Arc<Program>, backward: Arc<Program>, iteration: [u32; 2] },
+    CustomGrad { forward: Arc<Program>, backward: Arc<Program>, setting: Setting },
 }
 
 impl Closure {
@@ -27,17 +28,17 @@ impl Closure {
 
     fn forward(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, Fault> {
         match self {
-            Closure::Checkpoint { program, iteration } => program.run_whole(inputs, false, *iteration),
-            Closure::CustomGrad { forward, iteration, .. } => forward.run_whole(inputs, false, *iteration),
+            Closure::Checkpoint { program, setting } => program.run_whole(inputs, Setting { grad: false, ..*setting }),
+            Closure::CustomGrad { forward, setting, .. } => forward.run_whole(inputs, Setting { grad: false, ..*setting }),
         }
     }
 
     fn backward(&self, inputs: Vec<Tensor>, outputs: Vec<Tensor>, seeds: Vec<Tensor>) -> Result<Vec<Option<Tensor>>, Fault> {
         match self {
-            Closure::Checkpoint { program, iteration } => again(program, &inputs, &seeds, *iteration),
-            Closure::CustomGrad { backward, iteration, .. } => {
+            Closure::Checkpoint { program, setting } => again(program, &inputs, &seeds, *setting),
+            Closure::CustomGrad { backward, setting, .. } => {
                 let all = inputs.into_iter().chain(outputs).chain(seeds).collect();
-                backward.run(all, shim::grad_enabled(), *iteration)
+                backward.run(all, Setting { grad: shim::grad_enabled(), ..*setting })
             }
         }
     }
@@ -45,7 +46,7 @@ impl Closure {
 
 /// Runs a checkpointed program once more with gradients and differentiates it. When the gradient itself is to be
 /// differentiated, the inputs stay connected with the graph they came from.
-fn again(program: &Program, inputs: &[Tensor], seeds: &[Tensor], iteration: [u32; 2]) -> Result<Vec<Option<Tensor>>, Fault> {
+fn again(program: &Program, inputs: &[Tensor], seeds: &[Tensor], setting: Setting) -> Result<Vec<Option<Tensor>>, Fault> {
     let connected = shim::grad_enabled();
     let mut mode = crate::grad_mode::GradMode::hold();
     mode.set(true);
@@ -56,7 +57,7 @@ fn again(program: &Program, inputs: &[Tensor], seeds: &[Tensor], iteration: [u32
     };
     let aliases = inputs.iter().map(alias).collect::<Result<Vec<_>, _>>()?;
     let given = aliases.iter().map(Tensor::shallow_clone).collect();
-    let outputs = program.run_whole(given, true, iteration)?;
+    let outputs = program.run_whole(given, Setting { grad: true, again: true, ..setting })?;
     let wanted: Vec<usize> = (0..aliases.len()).filter(|index| aliases[*index].requires_grad()).collect();
     let (ends, given): (Vec<_>, Vec<_>) = outputs.iter().zip(seeds).filter(|(output, _)| output.requires_grad()).unzip();
     let mut gradients: Vec<Option<Tensor>> = aliases.iter().map(|_| None).collect();

@@ -1,6 +1,6 @@
 //! The engine's thread: takes submissions from the queue and executes their entries, units of lane 1 in between.
 use crate::attributes::Attributes;
-use crate::call::{Call, Context};
+use crate::call::{Call, Context, Setting};
 use crate::decode::{Entries, Entry, id};
 use crate::environment::{Environment, Payload, Reply};
 use crate::error::{Failure, Fault};
@@ -133,8 +133,12 @@ impl Machine {
             }
         };
         if entry.op == Op::Free {
-            for word in entry.inputs {
-                self.free(environment.id, id(*word));
+            let freed = panics::contained(|| {
+                entry.inputs.iter().for_each(|word| self.free(environment.id, id(*word)));
+                Ok::<(), Fault>(())
+            });
+            if let Err(fault) = freed {
+                environment.reply(Reply::Failure(Arc::new(fault.into_failure("free", sequence))));
             }
             return;
         }
@@ -209,7 +213,11 @@ fn execute(table: &mut Table, environment: &Arc<Environment>, entry: &Entry) -> 
             }
         });
     }
-    let context = Context { programs: &table.programs, staging: Some(&environment.staging), iteration: [0; 2], grad: !entry.no_grad };
+    let context = Context {
+        programs: &table.programs,
+        staging: Some(&environment.staging),
+        setting: Setting { iteration: [0; 2], grad: !entry.no_grad, again: false },
+    };
     let mut call = Call { op: entry.op, inputs, ids: entry.inputs, attributes, context };
     if entry.op.is_request() {
         request(environment, &mut call)?;

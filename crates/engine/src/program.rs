@@ -1,6 +1,6 @@
 //! Programs: lists of entries recorded once and run many times, on values of their own.
 use crate::attributes::Attributes;
-use crate::call::{Call, Context};
+use crate::call::{Call, Context, Setting};
 use crate::decode::{Entries, id};
 use crate::error::Fault;
 use crate::grad_mode::GradMode;
@@ -139,8 +139,8 @@ impl Program {
         self.outputs.len()
     }
 
-    /// Runs the program. Gradients are recorded if `grad`, except where it was recorded under `noGrad`.
-    pub fn run(&self, inputs: Vec<Tensor>, grad: bool, iteration: [u32; 2]) -> Result<Vec<Option<Tensor>>, Fault> {
+    /// Runs the program. Gradients are recorded if the setting says so, except where it was recorded under `noGrad`.
+    pub fn run(&self, inputs: Vec<Tensor>, setting: Setting) -> Result<Vec<Option<Tensor>>, Fault> {
         if inputs.len() != self.inputs {
             return Err(Fault::engine(format!("a program of {} inputs was given {}", self.inputs, inputs.len())));
         }
@@ -148,7 +148,8 @@ impl Program {
         values.resize_with(self.places, || None);
         let mut mode = GradMode::hold();
         for step in &self.steps {
-            mode.set(grad && !step.no_grad && !step.op.without_gradient());
+            let grad = setting.grad && !step.no_grad;
+            mode.set(grad && !step.op.without_gradient());
             let outputs = {
                 let value = |place: &Option<usize>| place.and_then(|place| values[place].as_ref());
                 let mut call = Call {
@@ -156,7 +157,7 @@ impl Program {
                     inputs: step.inputs.iter().map(value).collect(),
                     ids: &step.ids,
                     attributes: Attributes::new(&step.attributes),
-                    context: Context { programs: &self.programs, staging: None, iteration, grad: grad && !step.no_grad },
+                    context: Context { programs: &self.programs, staging: None, setting: Setting { grad, ..setting } },
                 };
                 interpreter::run(&mut call, step.outputs.len()).map_err(|fault| fault.inside(step.op.name()))?
             };
@@ -180,8 +181,8 @@ impl Program {
     }
 
     /// Runs a program all of whose outputs must exist.
-    pub fn run_whole(&self, inputs: Vec<Tensor>, grad: bool, iteration: [u32; 2]) -> Result<Vec<Tensor>, Fault> {
-        let outputs = self.run(inputs, grad, iteration)?;
+    pub fn run_whole(&self, inputs: Vec<Tensor>, setting: Setting) -> Result<Vec<Tensor>, Fault> {
+        let outputs = self.run(inputs, setting)?;
         outputs.into_iter().map(|output| output.ok_or_else(|| Fault::engine("an output of a program is id 0"))).collect()
     }
 }

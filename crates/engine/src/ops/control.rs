@@ -1,5 +1,5 @@
 //! Operations that run programs: checkpointing, custom gradients, loops over an axis.
-use crate::call::{Call, Outputs, kind};
+use crate::call::{Call, Outputs, Setting, kind};
 use crate::closure::Closure;
 use crate::error::{Code, Fault};
 use crate::program::{Program, unknown};
@@ -14,13 +14,13 @@ fn program(call: &mut Call) -> Result<Arc<Program>, Fault> {
 /// `checkpoint`: keeps the inputs only, and computes the rest again in the backward pass.
 pub fn checkpoint(call: &mut Call) -> Outputs {
     let program = program(call)?;
-    Closure::Checkpoint { program, iteration: call.context.iteration }.apply(&call.all()?)
+    Closure::Checkpoint { program, setting: call.context.setting }.apply(&call.all()?)
 }
 
 /// `customGrad`: a forward program with a backward program in place of its derivative.
 pub fn custom_grad(call: &mut Call) -> Outputs {
     let (forward, backward) = (program(call)?, program(call)?);
-    Closure::CustomGrad { forward, backward, iteration: call.context.iteration }.apply(&call.all()?)
+    Closure::CustomGrad { forward, backward, setting: call.context.setting }.apply(&call.all()?)
 }
 
 /// `scan`: runs a body once per index of an axis, carrying states.
@@ -51,7 +51,8 @@ pub fn scan(call: &mut Call) -> Outputs {
         let index = if reverse { steps - 1 - step } else { step };
         let inputs = fixed.iter().map(|x| x.shallow_clone()).chain(carried).chain(rows.iter().map(|row| row[index].shallow_clone()));
         let number = u32::try_from(step).map_err(|_| Fault::engine("too many steps"))?;
-        let mut outputs = body.run_whole(inputs.collect(), call.context.grad, [number, call.context.iteration[0]])?;
+        let mut outputs =
+            body.run_whole(inputs.collect(), Setting { iteration: [number, call.context.setting.iteration[0]], ..call.context.setting })?;
         for (list, output) in made.iter_mut().zip(outputs.drain(states..)) {
             list.push(output);
         }
@@ -79,6 +80,6 @@ fn no_steps(body: &Program, fixed: &[&Tensor], carried: &[Tensor], sequences: &[
     });
     let zeros = zeros.collect::<Result<Vec<_>, Fault>>()?;
     let inputs = fixed.iter().map(|x| x.shallow_clone()).chain(carried.iter().map(Tensor::shallow_clone)).chain(zeros);
-    let outputs = body.run_whole(inputs.collect(), false, [0, 0])?;
+    let outputs = body.run_whole(inputs.collect(), Setting { iteration: [0, 0], grad: false, again: true })?;
     outputs.iter().skip(carried.len()).map(|output| Ok(output.f_unsqueeze(axis)?.f_slice(axis, 0, 0, 1)?)).collect()
 }

@@ -31,7 +31,9 @@ pub fn layer_norm(call: &mut Call) -> Outputs {
 pub fn batch_norm(call: &mut Call) -> Outputs {
     let attributes = &mut call.attributes;
     let (train, momentum, eps) = (attributes.flag()?, attributes.number()?, attributes.number()?);
-    let [weight, bias, mean, variance] = [1, 2, 3, 4].map(|position| call.optional(position));
+    // Training looks at the batch alone, so a second run can do without the statistics and leaves them as they are.
+    let update = !(train && call.context.setting.again);
+    let [weight, bias, mean, variance] = [1, 2, 3, 4].map(|position| call.optional(position).filter(|_| position < 3 || update));
     let y = call.input(0)?.f_batch_norm(weight, bias, mean, variance, train, momentum, eps, true)?;
     Ok(vec![y])
 }

@@ -14,7 +14,7 @@ const GRAIN: usize = 4096;
 
 fn stream(call: &mut Call) -> Result<Philox, Fault> {
     let attributes = &mut call.attributes;
-    Ok(Philox { key: [attributes.bits()?, attributes.bits()?], offset: attributes.index()?, iteration: call.context.iteration })
+    Ok(Philox { key: [attributes.bits()?, attributes.bits()?], offset: attributes.index()?, iteration: call.context.setting.iteration })
 }
 
 /// A slice that several threads fill, each its own part.

@@ -87,27 +87,3 @@ fn a_caller_that_runs_far_ahead_is_told_to_wait_and_waits_for_half() {
     let queued = client.environment.queued();
     assert!((1..=3 * 32 + 2).contains(&queued), "{queued}");
 }
-
-#[test]
-fn programs_run_within_programs_and_are_differentiated() {
-    let mut client = Client::new();
-    let (inner, outer) = (client.id(), client.id());
-    let (a, b, c, d) = (client.id(), client.id(), client.id(), client.id());
-    let sin = client.entry("sin", &[a], &[b], &[]);
-    let nested = [vec![inner, 1.0, a, 1.0, b], sin].concat();
-    let body = [client.entry("define", &[], &[], &nested), client.entry("checkpoint", &[c], &[d], &[inner])].concat();
-    let definition = [vec![outer, 1.0, c, 1.0, d], body].concat();
-    client.many("define", &[], &[], &definition);
-    let x = client.variable(&[0.5, 2.0]);
-    let y = client.op("checkpoint", &[x], &[outer]);
-    client.many("undefine", &[], &[], &[outer]);
-    let loss = client.op("sum", &[y], &[0.0, 0.0]);
-    let first = client.op("grad", &[loss, 0.0, x], &[0.0, 1.0, 0.0]);
-    let sum = client.op("sum", &[first], &[0.0, 0.0]);
-    let second = client.op("grad", &[sum, 0.0, x], &[0.0, 0.0, 0.0]);
-    for (id, expected) in [(y, [0.5f32.sin(), 2f32.sin()]), (first, [0.5f32.cos(), 2f32.cos()]), (second, [-0.5f32.sin(), -2f32.sin()])] {
-        for (value, expected) in client.read(id).iter().zip(expected) {
-            assert!((value - expected).abs() < 1e-6, "{value} {expected}");
-        }
-    }
-}

@@ -3,3 +3,4 @@
 mod client;
 mod lanes;
 mod order;
+mod programs;
