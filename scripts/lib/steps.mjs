@@ -1,4 +1,5 @@
 // The steps from a fresh clone to something that runs. Each is skipped when nothing it depends on has changed.
+import { spawnSync } from 'node:child_process'
 import { chmodSync, copyFileSync, existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { ensureLibtorch, libtorchEnv } from '../libtorch.mjs'
@@ -15,6 +16,17 @@ const NAPI = [
   'build --platform --release --manifest-path crates/node/Cargo.toml --package-json-path package.json',
   '--output-dir build --dts index.d.ts --no-js --no-const-enum',
 ].flatMap((words) => words.split(' '))
+
+/**
+ * What cargo is told when it is not napi that calls it: napi names the target, and only with the same words is the C++ of libtorch's bindings,
+ * which takes minutes, not compiled once more.
+ */
+export function cargoFlags() {
+  const text = spawnSync('rustc', ['-vV'], { encoding: 'utf8' }).stdout ?? ''
+  const host = /^host: (\S+)/m.exec(text)?.[1]
+  if (host === undefined) throw new Stop('rustc was not found. Install Rust and run this again.')
+  return ['--release', '--target', host, '--workspace']
+}
 
 /** The packages of package-lock.json. */
 export async function packages() {
