@@ -5,9 +5,9 @@ use std::str::FromStr;
 use std::sync::OnceLock;
 
 use crate::Error;
-use crate::vector::{Kernel, Portable, Vector};
 #[cfg(target_arch = "x86_64")]
 use crate::vector::{Avx2, Avx512};
+use crate::vector::{Kernel, Portable, Vector};
 
 /// The environment variable that forces an instruction set: `avx512`, `avx2` or `portable`.
 pub const ISA_VARIABLE: &str = "QUARTERTURN_ISA";

@@ -5,6 +5,13 @@
 //! batch first and contiguous; threads come from the caller ([`Parallel`]), memory from a [`Pool`] that keeps it.
 //! No I/O, no libtorch, no global state but the default pool.
 
+// Vector code is compiled for an instruction set by being inlined into a function that has it enabled (see `vector`).
+#![allow(clippy::inline_always)]
+// Names of tensors and equations are written as in the papers, not as code: h_0, dW_ih, PyTorch.
+#![allow(clippy::doc_markdown)]
+// Loops over lanes and tiles go over several arrays of one length; the index says so.
+#![allow(clippy::needless_range_loop)]
+
 mod activation;
 mod context;
 pub mod elman;

@@ -22,7 +22,8 @@ pub(crate) unsafe fn exp<V: Vector>(x: V) -> V {
         let log2_e = V::splat(std::f32::consts::LOG2_E);
         let whole = x.mul(log2_e).round();
         let rest = x.mul_sub(log2_e, whole);
-        let power = polynomial(rest, [1.0, 0.693_147_2, 0.240_226_48, 0.055_503_324, 0.009_618_437, 0.001_339_887_5, 0.000_153_533_62]);
+        let power =
+            polynomial(rest, [1.0, std::f32::consts::LN_2, 0.240_226_48, 0.055_503_324, 0.009_618_437, 0.001_339_887_5, 0.000_153_533_62]);
         power.scale(whole)
     }
 }

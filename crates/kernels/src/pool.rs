@@ -62,7 +62,8 @@ impl Pool {
         }
         let layout = layout(len);
         let mut state = self.lock();
-        let fits = |block: &Block| (layout.size()..=2 * layout.size()).contains(&block.layout.size()) && block.layout.align() >= layout.align();
+        let fits =
+            |block: &Block| (layout.size()..=2 * layout.size()).contains(&block.layout.size()) && block.layout.align() >= layout.align();
         let best = (0..state.free.len()).filter(|&i| fits(&state.free[i])).min_by_key(|&i| state.free[i].layout.size());
         let block = match best {
             Some(i) => state.free.swap_remove(i),
@@ -130,6 +131,7 @@ impl Block {
     fn new(layout: Layout) -> Block {
         // SAFETY: the size is not zero.
         let start = unsafe { alloc_zeroed(layout) };
+        #[allow(clippy::cast_ptr_alignment)] // every layout is aligned to a cache line at least
         let Some(start) = NonNull::new(start.cast::<f32>()) else { handle_alloc_error(layout) };
         #[cfg(all(target_os = "linux", not(miri)))]
         if layout.align() == LARGE_PAGE {

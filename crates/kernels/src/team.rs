@@ -32,7 +32,13 @@ pub(crate) struct Member<'a> {
 
 impl Team {
     pub(crate) fn new(wanted: usize) -> Team {
-        Team { wanted, arrived: AtomicUsize::new(0), waiting: AtomicUsize::new(0), round: AtomicUsize::new(0), broken: AtomicBool::new(false) }
+        Team {
+            wanted,
+            arrived: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            round: AtomicUsize::new(0),
+            broken: AtomicBool::new(false),
+        }
     }
 
     /// Waits until the team is complete or patience ends; `None` for whoever comes later.

@@ -3,7 +3,7 @@
 //! Each line: id, median and least milliseconds, processor milliseconds (least, of all threads together, also while they wait for each
 //! other), and the share that the products have of the multiply-add peak measured in the same run, by the clock and by processor time.
 //! Processor time says something even where other processes take the cores.
-//! Training packs the weights in every call, as after an optimizer step; inference keeps them. PyTorch is compared elsewhere, in its own process.
+//! Training packs the weights in every call, as after an optimizer step; inference keeps them. `PyTorch` is compared elsewhere, in its own process.
 
 mod clock;
 mod peak;
@@ -11,8 +11,8 @@ mod peak;
 use std::time::Instant;
 
 use clock::processor_seconds;
-use quarterturn_kernels::recurrent::{Backward, Forward, Layer, Options, Packed, Shape, WeightGradients, Weights};
 use quarterturn_kernels::elman::Nonlinearity;
+use quarterturn_kernels::recurrent::{Backward, Forward, Layer, Options, Packed, Shape, WeightGradients, Weights};
 use quarterturn_kernels::{Context, Error, Isa, Rayon, elman, gru, lstm};
 
 /// T, B, H; I = H.
@@ -67,7 +67,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "--bench" => {}
             "--threads" => bench.threads = arguments.next().unwrap_or_default().parse()?,
             "--isa" => bench.isa = arguments.next().unwrap_or_default().parse()?,
-            pattern => bench.pattern = pattern.to_owned(),
+            pattern => pattern.clone_into(&mut bench.pattern),
         }
     }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(bench.threads).build()?;
@@ -76,7 +76,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{}, {} threads, multiply-add peak {:.0} GF/s", bench.isa, bench.threads, bench.peak);
     pool.install(|| {
         for shape in SHAPES {
-            for cell in CELLS {
+            for cell in &CELLS {
                 bench.layer(cell, shape)?;
             }
         }
@@ -86,8 +86,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 impl Bench {
-    fn layer(&self, cell: Cell, (time, batch, hidden): (usize, usize, usize)) -> Result<(), Error> {
-        let Cell { name, gates, .. } = cell;
+    fn layer(&self, cell: &Cell, (time, batch, hidden): (usize, usize, usize)) -> Result<(), Error> {
+        let Cell { name, gates, .. } = *cell;
         let shape = Shape { batch, time, input: hidden, hidden };
         let fill = |len: usize| (0..len).map(|i| ((i * 7919) % 1000) as f32 / 10_000.0 - 0.05).collect::<Vec<f32>>();
         let (weight_ih, weight_hh) = (fill(gates * hidden * hidden), fill(gates * hidden * hidden));
@@ -118,7 +118,15 @@ impl Bench {
                 bias_ih: Some(&mut dbias_ih),
                 bias_hh: Some(&mut dbias_hh),
             };
-            let buffers = Backward { x: &x, y: &y, reserve: &mut reserve, dy: Some(&dy), dx: Some(&mut dx), dweights: Some(dweights), ..Backward::default() };
+            let buffers = Backward {
+                x: &x,
+                y: &y,
+                reserve: &mut reserve,
+                dy: Some(&dy),
+                dx: Some(&mut dx),
+                dweights: Some(dweights),
+                ..Backward::default()
+            };
             (cell.backward)(&context, &layer, &mut packed, buffers)
         })?;
         Ok(())

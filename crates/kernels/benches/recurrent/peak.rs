@@ -43,7 +43,7 @@ unsafe fn chains(isa: Isa) -> f32 {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 fn avx512() -> f32 {
-    use std::arch::x86_64::*;
+    use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_reduce_add_ps, _mm512_set1_ps};
     let (factor, mut sums) = (_mm512_set1_ps(0.999), [_mm512_set1_ps(1.0); CHAINS]);
     for _ in 0..ROUNDS {
         for sum in &mut sums {
@@ -56,7 +56,7 @@ fn avx512() -> f32 {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn avx2() -> f32 {
-    use std::arch::x86_64::*;
+    use std::arch::x86_64::{_mm256_cvtss_f32, _mm256_fmadd_ps, _mm256_set1_ps};
     let (factor, mut sums) = (_mm256_set1_ps(0.999), [_mm256_set1_ps(1.0); CHAINS]);
     for _ in 0..ROUNDS {
         for sum in &mut sums {

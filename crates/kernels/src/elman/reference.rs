@@ -17,7 +17,12 @@ pub fn forward(layer: &Layer<f64>, nonlinearity: Nonlinearity, inputs: &Inputs) 
 }
 
 /// Gradients of everything that [`forward`] read.
-pub fn backward(layer: &Layer<f64>, nonlinearity: Nonlinearity, inputs: &Inputs, outputs: &OutputGradients) -> Result<InputGradients, Error> {
+pub fn backward(
+    layer: &Layer<f64>,
+    nonlinearity: Nonlinearity,
+    inputs: &Inputs,
+    outputs: &OutputGradients,
+) -> Result<InputGradients, Error> {
     match nonlinearity {
         Nonlinearity::Tanh => reference::backward::<Elman<Tanh>>(layer, inputs, outputs),
         Nonlinearity::Relu => reference::backward::<Elman<Relu>>(layer, inputs, outputs),

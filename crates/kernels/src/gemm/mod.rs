@@ -2,12 +2,13 @@
 //!
 //! B is packed once ([`pack`]) into *blocks*: `LANES` columns over all of K, so that one vector load gives one row of a block. A is read in
 //! place through row pointers and C is written through row pointers and column offsets, so a tile reads and writes whatever layout the
-//! caller has. A *tile* is up to 6 rows by up to 8 blocks, held in registers over all of K (there is no blocking of K: it gained nothing up to 2048).
+//! caller has. A *tile* is up to 6 rows by up to 4 blocks, held in registers over all of K (there is no blocking of K: it gained nothing up to 2048).
 //! Every element of C is one chain of multiply-adds in the order of K, whatever the tile: results do not depend on the split of rows or columns.
 
 pub(crate) mod outer;
 pub(crate) mod pack;
 mod tile;
+pub(crate) mod transpose;
 
 pub(crate) use tile::{Block, MAX_ROWS, Panel, Tile, tile};
 

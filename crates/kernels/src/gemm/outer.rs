@@ -93,8 +93,9 @@ pub(crate) unsafe fn add_outer<V: Vector>(rows: usize, a: impl Fn(usize) -> *con
         for p in 0..terms {
             let from = a(p);
             for (i, tile) in some.clone().enumerate() {
+                let to = scratch.wrapping_add(i * a_len(terms) + p * MAX_ROWS);
                 // SAFETY: the slack is readable; a tile's rows end where the next term's begin.
-                unsafe { copy_nonoverlapping(from.add(share(rows, count, tile).start), scratch.add(i * a_len(terms) + p * MAX_ROWS), MAX_ROWS) };
+                unsafe { copy_nonoverlapping(from.add(share(rows, count, tile).start), to, MAX_ROWS) };
             }
         }
         for (target, panels) in targets.iter().zip(&panels) {

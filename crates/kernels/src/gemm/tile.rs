@@ -8,7 +8,7 @@ use super::Row;
 use crate::vector::{Kernel, Vector};
 
 pub(crate) const MAX_ROWS: usize = 6;
-pub(crate) const MAX_BLOCKS: usize = 8;
+pub(crate) const MAX_BLOCKS: usize = 4;
 
 /// The rows of a tile.
 #[derive(Clone, Copy)]
@@ -112,9 +112,9 @@ pub(crate) unsafe fn tile<V: Vector>(k: usize, rows: &Tile, panel: &Panel) {
         };
     }
     match rows.len {
-        1 => fixed!(1: 1 2 4 8),
-        2 => fixed!(2: 1 2 4 8),
-        3 => fixed!(3: 1 2 4 8),
+        1 => fixed!(1: 1 2 4),
+        2 => fixed!(2: 1 2 4),
+        3 => fixed!(3: 1 2 4),
         4 => fixed!(4: 1 2 4),
         5 => fixed!(5: 1 2 4),
         6 => fixed!(6: 1 2 4),

@@ -178,7 +178,10 @@ impl<A: Activation> RowsPart<'_, A> {
                     write_bytes(gates.add(width), 0, column - width);
                     write_bytes(gates.add(column + width), 0, column - width);
                 }
-                let blocks = (0..per_layer).map(|index| crate::gemm::Block { b: pass.blocks.block(layer * per_layer + index), ..pass.blocks.plain(index, column) });
+                let blocks = (0..per_layer).map(|index| crate::gemm::Block {
+                    b: pass.blocks.block(layer * per_layer + index),
+                    ..pass.blocks.plain(index, column)
+                });
                 let row = |row: usize| Row { a: pass.gates(layer, first + row), init: dx(row), out: dx(row) };
                 product::<V>(2 * column, 1, count, row, &Panel::group(panel_width::<V>(count), blocks));
             }
@@ -213,7 +216,9 @@ impl<A: Activation> Kernel for UnitsPart<'_, A> {
                 unsafe {
                     let b = pack_rows::<V>(terms.len(), |p| pass.x(layer, terms.start + p), width, packed);
                     for gate in 0..2 {
-                        let gates = |p: usize| pass.gates(layer, terms.start + p).wrapping_add(gate * pass.layout.column + units.start).cast_const();
+                        let gates = |p: usize| {
+                            pass.gates(layer, terms.start + p).wrapping_add(gate * pass.layout.column + units.start).cast_const()
+                        };
                         let unit = (2 * layer + gate) * width + units.start;
                         let target = Target { b, out: pass.dweight.wrapping_add(unit * width), fresh: chunk == 0 };
                         add_outer::<V>(units.len(), gates, &[target], scratch);

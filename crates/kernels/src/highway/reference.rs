@@ -102,5 +102,6 @@ impl Problem {
 
 fn matrix(shape: &Shape, name: &str, slice: &[f64]) -> Result<Array2<f64>, Error> {
     let (rows, width) = (shape.rows, shape.width);
-    Array2::from_shape_vec((rows, width), slice.to_vec()).map_err(|_| Error::new(NAME, format!("{name} must hold N*D = {} numbers, got {}", rows * width, slice.len())))
+    Array2::from_shape_vec((rows, width), slice.to_vec())
+        .map_err(|_| Error::new(NAME, format!("{name} must hold N*D = {} numbers, got {}", rows * width, slice.len())))
 }

@@ -52,7 +52,8 @@ impl Case {
         assert_same_bits(&self.infer(isa, threads), &y, &what);
         assert_close(&y, &want.iter().copied().collect::<Vec<_>>(), FORWARD, &("y", what));
         let (mut dx, mut dweight, mut dbias) = (nan(x.len()), nan(weight.len()), nan(self.shape.layers * 2 * self.shape.width));
-        let buffers = Backward { x: &self.x, reserve: &mut reserve, dy: &self.dy, dx: &mut dx, dweight: &mut dweight, dbias: Some(&mut dbias) };
+        let buffers =
+            Backward { x: &self.x, reserve: &mut reserve, dy: &self.dy, dx: &mut dx, dweight: &mut dweight, dbias: Some(&mut dbias) };
         backward(&context, &self.stack(), &mut packed, buffers).unwrap();
         assert_close(&dx, &d.x.iter().copied().collect::<Vec<_>>(), GRADIENT, &("dx", what));
         assert_close(&dweight, &d.weight.iter().copied().collect::<Vec<_>>(), GRADIENT, &("dweight", what));
@@ -132,6 +133,7 @@ fn a_wrong_size_is_refused() {
     let mut case = Case::new(&mut Random::new(5), 2, 3, 1);
     case.weight.pop();
     let mut y = [0.0; 6];
-    let error = forward(&Context::new(&Serial), &case.stack(), &mut Packed::default(), Forward { x: &case.x, y: &mut y, reserve: None }).unwrap_err();
+    let error = forward(&Context::new(&Serial), &case.stack(), &mut Packed::default(), Forward { x: &case.x, y: &mut y, reserve: None })
+        .unwrap_err();
     assert_eq!(error.to_string(), "highway: weight must hold K*2*D*D = 18 numbers, got 17");
 }

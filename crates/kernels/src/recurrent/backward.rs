@@ -4,12 +4,10 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::ptr::{copy_nonoverlapping, null, null_mut, write_bytes};
 
-use super::forward::refuse_c;
-use super::gradient::{Sums, Term, add_terms, scratch_len};
+use super::gradient::{Sums, Term, Terms, add_late, add_private, add_terms, private_len};
 use super::layout::{Layout, Steps};
 use super::plan::Plan;
-use super::{Cell, Layer, Packed, Shape, Then, Weights};
-use crate::gemm::outer::MAX_TERMS;
+use super::{Backward, Cell, Layer, Packed, Shape, Then};
 use crate::gemm::{Panel, Row, panel_width, product};
 use crate::parallel::share;
 use crate::pool::Buffer;
@@ -22,53 +20,10 @@ const CHUNK: usize = 512 << 10;
 /// Up to this size each group sums the gradients of the weights for itself, chunk by chunk; above, one pass at the end is as fast.
 const PRIVATE_SUMS: usize = 256 << 10;
 
-/// The gradients of [`Weights`], in the same layout, written.
-#[derive(Debug)]
-pub struct WeightGradients<'a, F = f32> {
-    pub weight_ih: &'a mut [F],
-    pub weight_hh: &'a mut [F],
-    pub bias_ih: Option<&'a mut [F]>,
-    pub bias_hh: Option<&'a mut [F]>,
-}
-
-/// The buffers of a backward pass, all the caller's.
-#[derive(Debug, Default)]
-pub struct Backward<'a> {
-    /// As given to forward, read.
-    pub x: &'a [f32],
-    /// As given to forward, read.
-    pub h_0: Option<&'a [f32]>,
-    /// As given to forward, read. LSTM only.
-    pub c_0: Option<&'a [f32]>,
-    /// [B, T, H] as forward wrote it, read.
-    pub y: &'a [f32],
-    /// As forward wrote it; used as scratch, so that a second backward pass needs a copy made before.
-    pub reserve: &'a mut [f32],
-    /// [B, T, H], read; absent means zeros.
-    pub dy: Option<&'a [f32]>,
-    /// [B, H], read; absent means zeros.
-    pub dh_n: Option<&'a [f32]>,
-    /// [B, H], read; absent means zeros. LSTM only.
-    pub dc_n: Option<&'a [f32]>,
-    /// [B, T, I], written where wanted.
-    pub dx: Option<&'a mut [f32]>,
-    /// [B, H], written where wanted.
-    pub dh_0: Option<&'a mut [f32]>,
-    /// [B, H], written where wanted. LSTM only.
-    pub dc_0: Option<&'a mut [f32]>,
-    /// Written where wanted.
-    pub dweights: Option<WeightGradients<'a>>,
-}
-
-pub(crate) fn backward<C: Cell>(
-    context: &Context,
-    layer: &Layer,
-    packed: &mut Packed,
-    mut buffers: Backward,
-) -> Result<(), Error> {
+pub(crate) fn backward<C: Cell>(context: &Context, layer: &Layer, packed: &mut Packed, mut buffers: Backward) -> Result<(), Error> {
     let shape = &layer.shape;
     let layout = Layout::new::<C>(shape);
-    check::<C>(layer, &layout, &buffers)?;
+    buffers.check::<C>(layer, &layout)?;
     if shape.batch == 0 || shape.hidden == 0 {
         // Nothing depends on anything.
         for gradient in [&mut buffers.dx, &mut buffers.dh_0, &mut buffers.dc_0].into_iter().flatten() {
@@ -86,16 +41,19 @@ pub(crate) fn backward<C: Cell>(
     let plan = Plan::new::<C>(shape, lanes, context.parallel().threads());
     let rows = plan.most_rows(shape.batch);
     let chunk = (CHUNK / (rows * layout.gates_stride * size_of::<f32>())).clamp(1, shape.time.max(1));
-    let sums_len = C::gates() * shape.hidden * (shape.input + shape.hidden) + layout.gates_stride;
-    let private = buffers.dweights.is_some() && plan.members == 1 && sums_len * size_of::<f32>() <= PRIVATE_SUMS;
+    let weights_len = C::gates() * shape.hidden * (shape.input + shape.hidden);
+    let private = buffers.dweights.is_some() && plan.members == 1 && weights_len * size_of::<f32>() <= PRIVATE_SUMS;
     let states = 4 * rows * layout.state_stride;
-    let terms = if private { chunk * rows } else { 0 };
-    let of_group = if private { sums_len + scratch_len(shape, lanes, terms) } else { 0 };
+    let of_group = if private { private_len::<C>(shape, lanes, chunk * rows) } else { 0 };
+    let steps = Steps::new(shape.time, layer.options);
     let mut zeros = context.pool().take(layout.column);
     zeros.fill(0.0);
+    let h_0 = pointer(buffers.h_0);
+    let terms =
+        Terms { shape: *shape, steps, layout, gates: buffers.reserve.as_ptr(), x: buffers.x.as_ptr(), y: buffers.y.as_ptr(), h_0, zeros };
     let pass = Pass::<C> {
         shape: *shape,
-        steps: Steps::new(shape.time, layer.options),
+        steps,
         layout,
         plan,
         packed,
@@ -105,10 +63,7 @@ pub(crate) fn backward<C: Cell>(
         scratch: context.pool().take(plan.groups * (states + of_group)),
         scratch_of_group: states + of_group,
         private,
-        zeros,
-        x: buffers.x.as_ptr(),
-        y: buffers.y.as_ptr(),
-        h_0: pointer(buffers.h_0),
+        terms,
         c_0: pointer(buffers.c_0),
         reserve: buffers.reserve.as_mut_ptr(),
         dy: pointer(buffers.dy),
@@ -121,7 +76,11 @@ pub(crate) fn backward<C: Cell>(
     // SAFETY: the context vouches for the instruction set, `check` for the buffers; tasks write disjoint rows or units.
     context.parallel().run(plan.tasks(), &|task| unsafe { context.isa().run(Task { pass: &pass, task }) });
     if let Some(dweights) = &mut buffers.dweights {
-        pass.sum_weights(context, dweights);
+        if private {
+            add_private::<C>(context, &pass.terms, (0..plan.groups).map(|group| pass.sums(group).0), dweights);
+        } else {
+            add_late::<C>(context, &pass.terms, dweights);
+        }
     }
     Ok(())
 }
@@ -132,34 +91,6 @@ fn pointer(slice: Option<&[f32]>) -> *const f32 {
 
 fn pointer_mut(slice: &mut Option<&mut [f32]>) -> *mut f32 {
     slice.as_mut().map_or(null_mut(), |slice| slice.as_mut_ptr())
-}
-
-fn check<C: Cell>(layer: &Layer, layout: &Layout, buffers: &Backward) -> Result<(), Error> {
-    layer.check(C::NAME, C::gates())?;
-    let shape = &layer.shape;
-    let (x, y, state) = (shape.x_len(), shape.y_len(), shape.state_len());
-    Error::check(C::NAME, "x", "B*T*I", x, buffers.x.len())?;
-    Error::check(C::NAME, "y", "B*T*H", y, buffers.y.len())?;
-    Error::check(C::NAME, "reserve", "reserve_len", layout.len(), buffers.reserve.len())?;
-    for (name, letters, expected, slice) in [
-        ("h_0", "B*H", state, buffers.h_0),
-        ("c_0", "B*H", state, buffers.c_0),
-        ("dy", "B*T*H", y, buffers.dy),
-        ("dh_n", "B*H", state, buffers.dh_n),
-        ("dc_n", "B*H", state, buffers.dc_n),
-        ("dx", "B*T*I", x, buffers.dx.as_deref()),
-        ("dh_0", "B*H", state, buffers.dh_0.as_deref()),
-        ("dc_0", "B*H", state, buffers.dc_0.as_deref()),
-    ] {
-        if let Some(slice) = slice {
-            refuse_c::<C>(name)?;
-            Error::check(C::NAME, name, letters, expected, slice.len())?;
-        }
-    }
-    let Some(d) = &buffers.dweights else { return Ok(()) };
-    let gradients =
-        Weights { weight_ih: &*d.weight_ih, weight_hh: &*d.weight_hh, bias_ih: d.bias_ih.as_deref(), bias_hh: d.bias_hh.as_deref() };
-    gradients.check(C::NAME, C::gates(), shape)
 }
 
 /// What all tasks of a pass share. Pointers are those of [`Backward`], null where absent.
@@ -178,11 +109,7 @@ struct Pass<'a, C> {
     scratch: Buffer,
     scratch_of_group: usize,
     private: bool,
-    /// [H], in place of a state that is absent.
-    zeros: Buffer,
-    x: *const f32,
-    y: *const f32,
-    h_0: *const f32,
+    terms: Terms<'a>,
     c_0: *const f32,
     reserve: *mut f32,
     dy: *const f32,
@@ -197,111 +124,10 @@ struct Pass<'a, C> {
 unsafe impl<C: Cell> Sync for Pass<'_, C> {}
 
 impl<C: Cell> Pass<'_, C> {
-    fn gates(&self, s: usize, b: usize) -> *mut f32 {
-        self.reserve.wrapping_add(self.layout.gates(s, b))
-    }
-
-    /// The H floats of the state of row `b` before its step `s`.
-    fn h_before(&self, s: usize, b: usize) -> *const f32 {
-        if s > self.steps.of_row(b).start {
-            self.y.wrapping_add((b * self.shape.time + self.steps.t(s - 1)) * self.shape.hidden)
-        } else if self.h_0.is_null() {
-            self.zeros.as_ptr()
-        } else {
-            self.h_0.wrapping_add(b * self.shape.hidden)
-        }
-    }
-
-    fn term(&self, (b, s): (usize, usize)) -> Term {
-        let x = self.x.wrapping_add((b * self.shape.time + self.steps.t(s)) * self.shape.input);
-        Term { gates: self.gates(s, b), x, h: self.h_before(s, b) }
-    }
-
-    /// The private sums of `group`.
-    fn sums(&self, group: usize) -> Sums {
+    /// The private sums of `group`, and the scratch to compute them.
+    fn sums(&self, group: usize) -> (Sums, *mut f32) {
         let states = 4 * self.plan.most_rows(self.shape.batch) * self.layout.state_stride;
-        let weight_ih = self.scratch.start().wrapping_add(group * self.scratch_of_group + states);
-        let weight_hh = weight_ih.wrapping_add(C::gates() * self.shape.hidden * self.shape.input);
-        let bias = weight_hh.wrapping_add(C::gates() * self.shape.hidden * self.shape.hidden);
-        Sums { weight_ih, weight_hh, bias, fresh: true }
-    }
-
-    /// Brings the gradients of the weights together, or computes them now.
-    fn sum_weights(&self, context: &Context, to: &mut WeightGradients) {
-        let (threads, layout) = (context.parallel().threads(), self.layout);
-        let mut bias = context.pool().take(layout.gates_stride);
-        if self.private {
-            let sums: Vec<Sums> = (0..self.plan.groups).map(|group| self.sums(group)).collect();
-            let add = |to: &mut [f32], part: &dyn Fn(&Sums) -> *mut f32| {
-                for (group, sums) in sums.iter().enumerate() {
-                    // SAFETY: every group has sums of that many floats, and no task runs any more.
-                    let part = unsafe { std::slice::from_raw_parts(part(sums), to.len()) };
-                    if group == 0 {
-                        to.copy_from_slice(part);
-                    } else {
-                        to.iter_mut().zip(part).for_each(|(to, part)| *to += part);
-                    }
-                }
-            };
-            add(to.weight_ih, &|sums| sums.weight_ih);
-            add(to.weight_hh, &|sums| sums.weight_hh);
-            add(&mut bias, &|sums| sums.bias);
-        } else {
-            let active = self.steps.active(0..self.shape.batch, 0..self.shape.time);
-            let lanes = context.isa().lanes();
-            let parts = threads.min(self.shape.hidden.div_ceil(8)).max(1);
-            let of_part = scratch_len(&self.shape, lanes, active.len().min(MAX_TERMS));
-            let scratch = context.pool().take(parts * of_part);
-            let sums = Sums { weight_ih: to.weight_ih.as_mut_ptr(), weight_hh: to.weight_hh.as_mut_ptr(), bias: bias.as_mut_ptr(), fresh: true };
-            let late = Late { pass: self, active: &active, scratch: scratch.start(), of_part, parts, sums };
-            // SAFETY: as in `backward`; parts write disjoint units.
-            context.parallel().run(parts, &|part| unsafe { context.isa().run(LatePart { late: &late, part }) });
-        }
-        for (place, column) in C::COLUMNS.iter().enumerate() {
-            for (gate, to) in [(column.input, &mut to.bias_ih), (column.hidden, &mut to.bias_hh)] {
-                let (Some(gate), Some(to)) = (gate, to) else { continue };
-                let hidden = self.shape.hidden;
-                to[gate * hidden..(gate + 1) * hidden].copy_from_slice(&bias[place * layout.column..][..hidden]);
-            }
-        }
-    }
-}
-
-/// The gradients of the weights in one pass over all of time; parts share the units of each gate.
-struct Late<'a, C> {
-    pass: &'a Pass<'a, C>,
-    active: &'a [(usize, usize)],
-    scratch: *mut f32,
-    of_part: usize,
-    parts: usize,
-    sums: Sums,
-}
-
-// SAFETY: as for `Pass`.
-unsafe impl<C: Cell> Sync for Late<'_, C> {}
-
-struct LatePart<'a, C> {
-    late: &'a Late<'a, C>,
-    part: usize,
-}
-
-impl<C: Cell> Kernel for LatePart<'_, C> {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<V: Vector>(self) {
-        let Late { pass, active, scratch, of_part, parts, mut sums } = *self.late;
-        let units = share(pass.shape.hidden, parts, self.part);
-        let scratch = scratch.wrapping_add(self.part * of_part);
-        let rounds = active.len().div_ceil(MAX_TERMS).max(1);
-        let mut terms = Vec::with_capacity(active.len().min(MAX_TERMS));
-        for round in 0..rounds {
-            terms.clear();
-            terms.extend(active[share(active.len(), rounds, round)].iter().map(|&at| pass.term(at)));
-            // SAFETY: passed on from the caller.
-            unsafe { add_terms::<C, V>(&pass.shape, &pass.layout, units.clone(), &terms, scratch, &sums) };
-            sums.fresh = false;
-        }
+        Sums::private::<C>(&self.shape, &self.layout, self.scratch.start().wrapping_add(group * self.scratch_of_group + states))
     }
 }
 
@@ -354,6 +180,12 @@ impl<'a, C: Cell> Walk<'a, C> {
         Walk { pass, group, rows, blocks, units, padded, dh: at(0), dc: at(1), h_before: at(2), c_0: at(3) }
     }
 
+    /// The gates of row `b` at step `s`, or their gradients.
+    #[inline(always)]
+    fn gates(&self, s: usize, b: usize) -> *mut f32 {
+        self.pass.reserve.wrapping_add(self.pass.layout.gates(s, b))
+    }
+
     /// Row `b` of one of the states.
     #[inline(always)]
     fn row(&self, state: *mut f32, b: usize) -> *mut f32 {
@@ -363,13 +195,13 @@ impl<'a, C: Cell> Walk<'a, C> {
     #[inline(always)]
     unsafe fn run<V: Vector>(&self, member: &Member) {
         let Pass { shape, steps, layout, packed, .. } = self.pass;
-        let last = if self.pass.dh_0.is_null() { 1 } else { 0 };
+        let last = usize::from(self.pass.dh_0.is_null());
         let hidden_columns = packed.backward.plain_blocks(false, layout.column, self.blocks.clone());
         let first_hidden = C::COLUMNS.iter().position(|column| column.hidden.is_some()).unwrap_or(0) * layout.column;
         let mut width = 0;
         let mut panels = Vec::new();
         let mut active = Vec::with_capacity(self.rows.len());
-        let mut sums = self.pass.sums(self.group);
+        let (mut sums, sums_scratch) = self.pass.sums(self.group);
         // SAFETY: all pointers lie in rows and units of this task, or are read after the barrier.
         unsafe {
             for b in self.rows.clone() {
@@ -398,7 +230,7 @@ impl<'a, C: Cell> Walk<'a, C> {
                     }
                     let row = |i: usize| {
                         let dh = self.row(self.dh, active[i]);
-                        Row { a: self.pass.gates(s, active[i]).wrapping_add(first_hidden), init: dh, out: dh }
+                        Row { a: self.gates(s, active[i]).wrapping_add(first_hidden), init: dh, out: dh }
                     };
                     product::<V>(C::gates() * layout.column, 1, active.len(), row, &panels);
                 }
@@ -406,14 +238,13 @@ impl<'a, C: Cell> Walk<'a, C> {
                     self.input_gradient::<V>(chunk.clone(), member);
                 }
                 if self.pass.private {
-                    let terms: Vec<Term> = steps.active(self.rows.clone(), chunk).into_iter().map(|at| self.pass.term(at)).collect();
-                    let scratch = sums.bias.wrapping_add(layout.gates_stride);
-                    add_terms::<C, V>(shape, layout, 0..shape.hidden, &terms, scratch, &sums);
+                    let terms: Vec<Term> = steps.active(self.rows.clone(), chunk).into_iter().map(|at| self.pass.terms.term(at)).collect();
+                    add_terms::<C, V>(shape, layout, 0..shape.hidden, &terms, sums_scratch, &sums);
                     sums.fresh = false;
                 }
             }
             if self.pass.private && sums.fresh {
-                add_terms::<C, V>(shape, layout, 0..shape.hidden, &[], sums.bias.wrapping_add(layout.gates_stride), &sums);
+                add_terms::<C, V>(shape, layout, 0..shape.hidden, &[], sums_scratch, &sums);
             }
             self.end(self.dh, self.pass.dh_0);
             self.end(self.dc, self.pass.dc_0);
@@ -450,9 +281,10 @@ impl<'a, C: Cell> Walk<'a, C> {
         let Pass { shape, steps, layout, dy, .. } = self.pass;
         let Range { start, end } = self.units;
         let is_first = s == steps.of_row(b).start;
-        let (gates, dh, dc) = (self.pass.gates(s, b), self.row(self.dh, b), self.row(self.dc, b));
+        let (gates, dh, dc) = (self.gates(s, b), self.row(self.dh, b), self.row(self.dc, b));
         let c = self.pass.reserve.wrapping_add(layout.c(s, b));
-        let c_before = if is_first { self.row(self.c_0, b).cast_const() } else { self.pass.reserve.wrapping_add(layout.c(s.max(1) - 1, b)) };
+        let c_before =
+            if is_first { self.row(self.c_0, b).cast_const() } else { self.pass.reserve.wrapping_add(layout.c(s.max(1) - 1, b)) };
         let h_before = self.row(self.h_before, b);
         // SAFETY: every row holds the padded units of the task.
         unsafe {
@@ -464,7 +296,7 @@ impl<'a, C: Cell> Walk<'a, C> {
                 }
             }
             if C::NEEDS_H {
-                copy_nonoverlapping(self.pass.h_before(s, b).add(start), h_before.add(start), end - start);
+                copy_nonoverlapping(self.pass.terms.h_before(s, b).add(start), h_before.add(start), end - start);
             }
             for unit in (start..end).step_by(V::LANES) {
                 let at = |row: *mut f32| if C::HAS_C { row.wrapping_add(unit) } else { null_mut() };
@@ -492,12 +324,14 @@ impl<'a, C: Cell> Walk<'a, C> {
         let dx = |b: usize, s: usize| self.pass.dx.wrapping_add((b * shape.time + steps.t(s)) * shape.input);
         let active = steps.active(self.rows.clone(), chunk.clone());
         let mine = &active[share(active.len(), member.size, member.rank)];
-        let panels =
-            Panel::group(panel_width::<V>(mine.len()), packed.backward.plain_blocks(true, shape.input, 0..shape.input.div_ceil(V::LANES)).into_iter());
+        let panels = Panel::group(
+            panel_width::<V>(mine.len()),
+            packed.backward.plain_blocks(true, shape.input, 0..shape.input.div_ceil(V::LANES)).into_iter(),
+        );
         let first_input = C::COLUMNS.iter().position(|column| column.input.is_some()).unwrap_or(0) * layout.column;
         let row = |i: usize| {
             let (b, s) = mine[i];
-            Row { a: self.pass.gates(s, b).wrapping_add(first_input), init: null(), out: dx(b, s) }
+            Row { a: self.gates(s, b).wrapping_add(first_input), init: null(), out: dx(b, s) }
         };
         // SAFETY: the gates of the chunk are complete, rows of dx hold I floats.
         unsafe {

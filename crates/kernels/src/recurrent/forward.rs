@@ -6,7 +6,7 @@ use std::ptr::{copy_nonoverlapping, null, null_mut, write_bytes};
 
 use super::layout::{Layout, Steps};
 use super::plan::Plan;
-use super::{Cell, Layer, Now, Packed, Shape};
+use super::{Cell, Forward, Layer, Now, Packed, Shape};
 use crate::gemm::{Panel, Row, Tile, panel_width, product, tile, tile_count};
 use crate::parallel::share;
 use crate::pool::Buffer;
@@ -17,34 +17,10 @@ use crate::{Context, Error};
 /// Bytes of gates that one task works ahead of the recurrence.
 const CHUNK: usize = 512 << 10;
 
-/// The buffers of a forward pass, all the caller's.
-#[derive(Debug, Default)]
-pub struct Forward<'a> {
-    /// [B, T, I], read.
-    pub x: &'a [f32],
-    /// [B, H], read; absent means zeros.
-    pub h_0: Option<&'a [f32]>,
-    /// [B, H], read; absent means zeros. LSTM only.
-    pub c_0: Option<&'a [f32]>,
-    /// [B, T, H], written.
-    pub y: &'a mut [f32],
-    /// [B, H], written where wanted: h after each row's last step.
-    pub h_n: Option<&'a mut [f32]>,
-    /// [B, H], written where wanted: c after each row's last step. LSTM only.
-    pub c_n: Option<&'a mut [f32]>,
-    /// Written and kept for backward, as many floats as the cell's `reserve_len` says; absent for inference. Its layout is private.
-    pub reserve: Option<&'a mut [f32]>,
-}
-
-pub(crate) fn forward<C: Cell>(
-    context: &Context,
-    layer: &Layer,
-    packed: &mut Packed,
-    mut buffers: Forward,
-) -> Result<(), Error> {
+pub(crate) fn forward<C: Cell>(context: &Context, layer: &Layer, packed: &mut Packed, mut buffers: Forward) -> Result<(), Error> {
     let shape = &layer.shape;
     let layout = Layout::new::<C>(shape);
-    check::<C>(layer, &layout, &buffers)?;
+    buffers.check::<C>(layer, &layout)?;
     if shape.batch == 0 || shape.hidden == 0 {
         return Ok(());
     }
@@ -76,32 +52,6 @@ pub(crate) fn forward<C: Cell>(
     };
     // SAFETY: the context vouches for the instruction set, `check` for the buffers; tasks write disjoint rows or units.
     context.parallel().run(plan.tasks(), &|task| unsafe { context.isa().run(Task { pass: &pass, task }) });
-    Ok(())
-}
-
-fn check<C: Cell>(layer: &Layer, layout: &Layout, buffers: &Forward) -> Result<(), Error> {
-    layer.check(C::NAME, C::gates())?;
-    let shape = &layer.shape;
-    Error::check(C::NAME, "x", "B*T*I", shape.x_len(), buffers.x.len())?;
-    Error::check(C::NAME, "y", "B*T*H", shape.y_len(), buffers.y.len())?;
-    let states = [("h_0", buffers.h_0), ("c_0", buffers.c_0), ("h_n", buffers.h_n.as_deref()), ("c_n", buffers.c_n.as_deref())];
-    for (name, state) in states {
-        if let Some(state) = state {
-            refuse_c::<C>(name)?;
-            Error::check(C::NAME, name, "B*H", shape.state_len(), state.len())?;
-        }
-    }
-    if let Some(reserve) = &buffers.reserve {
-        Error::check(C::NAME, "reserve", "reserve_len", layout.len(), reserve.len())?;
-    }
-    Ok(())
-}
-
-/// Refuses c where the cell has none.
-pub(super) fn refuse_c<C: Cell>(name: &str) -> Result<(), Error> {
-    if name.contains("c_") && !C::HAS_C {
-        return Err(Error::new(C::NAME, format!("{name} must be absent: there is no c")));
-    }
     Ok(())
 }
 

@@ -1,11 +1,49 @@
 //! The gradients of the weights: sums over all steps and rows of dgates ⊗ x and dgates ⊗ h.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::layout::Layout;
-use super::{Cell, Shape};
-use crate::gemm::outer::{self, PackedRows, Target, add_outer, add_rows, pack_rows, packed_len};
-use crate::vector::Vector;
+use super::layout::{Layout, Steps};
+use super::{Cell, Shape, WeightGradients};
+use crate::Context;
+use crate::gemm::outer::{self, MAX_TERMS, PackedRows, Target, add_outer, add_rows, pack_rows, packed_len};
+use crate::parallel::share;
+use crate::pool::Buffer;
+use crate::vector::{Kernel, Vector};
+
+/// Where each step of each row finds what it adds to the sums.
+pub(super) struct Terms<'a> {
+    pub(super) shape: Shape,
+    pub(super) steps: Steps<'a>,
+    pub(super) layout: Layout,
+    /// The gradients of all gates.
+    pub(super) gates: *const f32,
+    /// [B, T, I] and [B, T, H]
+    pub(super) x: *const f32,
+    pub(super) y: *const f32,
+    /// [B, H], or null.
+    pub(super) h_0: *const f32,
+    /// [H], in its place.
+    pub(super) zeros: Buffer,
+}
+
+impl Terms<'_> {
+    pub(super) fn term(&self, (b, s): (usize, usize)) -> Term {
+        let x = self.x.wrapping_add((b * self.shape.time + self.steps.t(s)) * self.shape.input);
+        Term { gates: self.gates.wrapping_add(self.layout.gates(s, b)), x, h: self.h_before(s, b) }
+    }
+
+    /// The H floats of the state of row `b` before its step `s`.
+    pub(super) fn h_before(&self, s: usize, b: usize) -> *const f32 {
+        if s > self.steps.of_row(b).start {
+            self.y.wrapping_add((b * self.shape.time + self.steps.t(s - 1)) * self.shape.hidden)
+        } else if self.h_0.is_null() {
+            self.zeros.as_ptr()
+        } else {
+            self.h_0.wrapping_add(b * self.shape.hidden)
+        }
+    }
+}
 
 /// One step of one row. Pointers to the gradients of its gates, to I floats of x and to H floats of the state before.
 #[derive(Clone, Copy)]
@@ -27,8 +65,23 @@ pub(super) struct Sums {
     pub(super) fresh: bool,
 }
 
+impl Sums {
+    /// Sums in memory of one's own, and the scratch after them.
+    pub(super) fn private<C: Cell>(shape: &Shape, layout: &Layout, at: *mut f32) -> (Sums, *mut f32) {
+        let weight_hh = at.wrapping_add(C::gates() * shape.hidden * shape.input);
+        let bias = weight_hh.wrapping_add(C::gates() * shape.hidden * shape.hidden);
+        (Sums { weight_ih: at, weight_hh, bias, fresh: true }, bias.wrapping_add(layout.gates_stride))
+    }
+}
+
+/// Floats of private sums, with the scratch for up to `terms` terms.
+pub(super) fn private_len<C: Cell>(shape: &Shape, lanes: usize, terms: usize) -> usize {
+    let weights = C::gates() * shape.hidden * (shape.input + shape.hidden);
+    weights + Layout::new::<C>(shape).gates_stride + scratch_len(shape, lanes, terms)
+}
+
 /// Scratch floats for up to `terms` terms.
-pub(super) fn scratch_len(shape: &Shape, lanes: usize, terms: usize) -> usize {
+fn scratch_len(shape: &Shape, lanes: usize, terms: usize) -> usize {
     packed_len(terms, shape.input, lanes) + packed_len(terms, shape.hidden, lanes) + outer::scratch_len(terms)
 }
 
@@ -64,6 +117,90 @@ pub(super) unsafe fn add_terms<C: Cell, V: Vector>(
             let of_h = column.hidden.map(|gate| target(h, gate, sums.weight_hh, shape.hidden));
             let targets: Vec<Target> = of_x.into_iter().chain(of_h).collect();
             add_outer::<V>(units.len(), gates, &targets, a_start);
+        }
+    }
+}
+
+/// Brings the private sums of all groups together.
+pub(super) fn add_private<C: Cell>(context: &Context, terms: &Terms, sums: impl Iterator<Item = Sums>, to: &mut WeightGradients) {
+    let mut bias = context.pool().take(terms.layout.gates_stride);
+    for (group, sums) in sums.enumerate() {
+        let add = |to: &mut [f32], part: *mut f32| {
+            // SAFETY: every group has sums of that many floats, and no task runs any more.
+            let part = unsafe { std::slice::from_raw_parts(part, to.len()) };
+            if group == 0 {
+                to.copy_from_slice(part);
+            } else {
+                to.iter_mut().zip(part).for_each(|(to, part)| *to += part);
+            }
+        };
+        add(to.weight_ih, sums.weight_ih);
+        add(to.weight_hh, sums.weight_hh);
+        add(&mut bias, sums.bias);
+    }
+    write_biases::<C>(terms, &bias, to);
+}
+
+/// Sums everything in one pass over all of time; parts share the units of each gate, so that nothing is left to bring together.
+pub(super) fn add_late<C: Cell>(context: &Context, terms: &Terms, to: &mut WeightGradients) {
+    let mut bias = context.pool().take(terms.layout.gates_stride);
+    let active = terms.steps.active(0..terms.shape.batch, 0..terms.shape.time);
+    let parts = context.parallel().threads().min(terms.shape.hidden.div_ceil(8)).max(1);
+    let of_part = scratch_len(&terms.shape, context.isa().lanes(), active.len().min(MAX_TERMS));
+    let scratch = context.pool().take(parts * of_part);
+    let sums = Sums { weight_ih: to.weight_ih.as_mut_ptr(), weight_hh: to.weight_hh.as_mut_ptr(), bias: bias.as_mut_ptr(), fresh: true };
+    let late = Late { terms, active: &active, scratch, of_part, parts, sums };
+    // SAFETY: the context vouches for the instruction set, `terms` and `to` were checked; parts write disjoint units.
+    context.parallel().run(parts, &|part| unsafe { context.isa().run(LatePart::<C> { late: &late, part, cell: PhantomData }) });
+    write_biases::<C>(terms, &bias, to);
+}
+
+/// From a row in the layout of gates to the gradients of both biases.
+fn write_biases<C: Cell>(terms: &Terms, row: &[f32], to: &mut WeightGradients) {
+    let hidden = terms.shape.hidden;
+    for (place, column) in C::COLUMNS.iter().enumerate() {
+        for (gate, to) in [(column.input, &mut to.bias_ih), (column.hidden, &mut to.bias_hh)] {
+            let (Some(gate), Some(to)) = (gate, to) else { continue };
+            to[gate * hidden..(gate + 1) * hidden].copy_from_slice(&row[place * terms.layout.column..][..hidden]);
+        }
+    }
+}
+
+/// What the parts of [`add_late`] share.
+struct Late<'a> {
+    terms: &'a Terms<'a>,
+    active: &'a [(usize, usize)],
+    scratch: Buffer,
+    of_part: usize,
+    parts: usize,
+    sums: Sums,
+}
+
+// SAFETY: what is pointed to outlives the parts, and every part writes its own units only.
+unsafe impl Sync for Late<'_> {}
+
+struct LatePart<'a, C> {
+    late: &'a Late<'a>,
+    part: usize,
+    cell: PhantomData<C>,
+}
+
+impl<C: Cell> Kernel for LatePart<'_, C> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        let Late { terms, active, ref scratch, of_part, parts, mut sums } = *self.late;
+        let units = share(terms.shape.hidden, parts, self.part);
+        let scratch = scratch.start().wrapping_add(self.part * of_part);
+        let rounds = active.len().div_ceil(MAX_TERMS).max(1);
+        let mut some = Vec::with_capacity(active.len().min(MAX_TERMS));
+        for round in 0..rounds {
+            some.clear();
+            some.extend(active[share(active.len(), rounds, round)].iter().map(|&at| terms.term(at)));
+            // SAFETY: passed on from the caller.
+            unsafe { add_terms::<C, V>(&terms.shape, &terms.layout, units.clone(), &some, scratch, &sums) };
+            sums.fresh = false;
         }
     }
 }

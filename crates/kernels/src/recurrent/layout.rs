@@ -156,7 +156,7 @@ impl Layout {
 
 /// Rows a multiple of 2 KB apart would all fall into the same few lines of L1; one cache line more spreads them.
 fn spread(len: usize) -> usize {
-    if len > 0 && len % 512 == 0 { len + WIDEST } else { len }
+    if len > 0 && len.is_multiple_of(512) { len + WIDEST } else { len }
 }
 
 /// Floats that a forward pass saves for its backward pass.

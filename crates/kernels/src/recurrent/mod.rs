@@ -10,17 +10,17 @@
 //! - dx follows each chunk; dW too where it is small, otherwise it is one pass over all of time at the end.
 
 mod backward;
+mod buffers;
 mod forward;
 mod gradient;
+#[cfg(test)]
+pub(crate) mod laws;
 mod layout;
 mod packed;
 mod plan;
 pub mod reference;
-#[cfg(test)]
-pub(crate) mod laws;
 
-pub use backward::{Backward, WeightGradients};
-pub use forward::Forward;
+pub use buffers::{Backward, Forward, WeightGradients};
 pub use layout::{Layer, Options, Shape};
 pub use packed::{Packed, Weights};
 

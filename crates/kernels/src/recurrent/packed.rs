@@ -100,7 +100,8 @@ impl Packed {
                 }
             })
         };
-        let (ih, hh) = (pack(weights.weight_ih, shape.input, |column| column.input), pack(weights.weight_hh, hidden, |column| column.hidden));
+        let (ih, hh) =
+            (pack(weights.weight_ih, shape.input, |column| column.input), pack(weights.weight_hh, hidden, |column| column.hidden));
         self.backward = Form { made_from: key, ih, hh, bias: Buffer::default() };
     }
 }
@@ -129,7 +130,13 @@ fn bias_row<C: Cell>(context: &Context, shape: &Shape, layout: &Layout, weights:
 
 impl Form {
     /// Blocks of the forward form for units from `blocks`: unit by unit, each with all its gates, at their places in a row of gates.
-    pub(super) fn gate_blocks<C: Cell>(&self, is_input: bool, layout: &Layout, hidden: usize, blocks: std::ops::Range<usize>) -> Vec<Block> {
+    pub(super) fn gate_blocks<C: Cell>(
+        &self,
+        is_input: bool,
+        layout: &Layout,
+        hidden: usize,
+        blocks: std::ops::Range<usize>,
+    ) -> Vec<Block> {
         let matrix = if is_input { &self.ih } else { &self.hh };
         let per_gate = hidden.div_ceil(matrix.lanes().max(1));
         let places: Vec<(usize, usize)> = C::COLUMNS

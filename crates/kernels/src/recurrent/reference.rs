@@ -109,7 +109,7 @@ pub(crate) fn backward<D: Definition>(layer: &Layer<f64>, inputs: &Inputs, outpu
     };
     for b in 0..shape.batch {
         // Forward once more, keeping each step.
-        let mut steps: Vec<(usize, Array1<f64>, Array1<f64>, D::Saved)> = Vec::new();
+        let mut steps = Vec::new();
         let (mut h, mut c) = (problem.h_0.row(b).to_owned(), problem.c_0.row(b).to_owned());
         for s in problem.steps.of_row(b) {
             let t = problem.steps.t(s);
@@ -181,10 +181,12 @@ fn outer(a: &Array1<f64>, b: ArrayView1<f64>) -> Array2<f64> {
 
 fn array2(op: &'static str, name: &str, dim: (usize, usize), slice: Option<&[f64]>) -> Result<Array2<f64>, Error> {
     let Some(slice) = slice else { return Ok(Array2::zeros(dim)) };
-    Array2::from_shape_vec(dim, slice.to_vec()).map_err(|_| Error::new(op, format!("{name} must have shape {dim:?}, got {} numbers", slice.len())))
+    Array2::from_shape_vec(dim, slice.to_vec())
+        .map_err(|_| Error::new(op, format!("{name} must have shape {dim:?}, got {} numbers", slice.len())))
 }
 
 fn array3(op: &'static str, name: &str, dim: (usize, usize, usize), slice: Option<&[f64]>) -> Result<Array3<f64>, Error> {
     let Some(slice) = slice else { return Ok(Array3::zeros(dim)) };
-    Array3::from_shape_vec(dim, slice.to_vec()).map_err(|_| Error::new(op, format!("{name} must have shape {dim:?}, got {} numbers", slice.len())))
+    Array3::from_shape_vec(dim, slice.to_vec())
+        .map_err(|_| Error::new(op, format!("{name} must have shape {dim:?}, got {} numbers", slice.len())))
 }

@@ -7,6 +7,7 @@ use std::ptr::null;
 
 use super::{Block, Layout, NAME, Packed, ROWS, Shape, WIDEST};
 use crate::gemm::outer::{self, MAX_TERMS, Target, add_outer, add_rows, pack_rows, packed_len};
+use crate::gemm::transpose::transpose;
 use crate::gemm::{Row, panel_width, product};
 use crate::math::{gelu_tanh, gelu_tanh_slope};
 use crate::parallel::share;
@@ -81,9 +82,7 @@ pub fn backward(context: &Context, block: &Block, packed: &mut Packed, mut buffe
         // SAFETY: as above.
         context.parallel().run(unit_parts, &|part| unsafe { context.isa().run(UnitsPart { pass, part }) });
     }
-    let transpose = Transpose { from: pass.dweight_2.as_ptr(), to: buffers.dweight_2.as_mut_ptr(), rows: hidden, columns: width, parts: unit_parts };
-    // SAFETY: both hold F*D floats; parts write disjoint columns.
-    context.parallel().run(unit_parts, &|part| unsafe { context.isa().run(TransposePart { transpose: &transpose, part }) });
+    transpose(context, &pass.dweight_2, hidden, width, buffers.dweight_2);
     pass.write_vectors(&mut buffers);
     Ok(())
 }
@@ -273,53 +272,6 @@ impl Kernel for UnitsPart<'_> {
             add_rows::<V>(terms, du, units.len(), pass.bias_1.start().add(units.start), fresh);
             let bias_2 = pass.sums.start().wrapping_add(2 * pass.row_parts * width + columns.start);
             add_rows::<V>(terms, |p| dy(p).wrapping_add(columns.start), columns.len(), bias_2, fresh);
-        }
-    }
-}
-
-/// `to` [columns, rows] = `from` [rows, columns], transposed.
-struct Transpose {
-    from: *const f32,
-    to: *mut f32,
-    rows: usize,
-    columns: usize,
-    parts: usize,
-}
-
-// SAFETY: parts write disjoint columns of `to`.
-unsafe impl Sync for Transpose {}
-
-struct TransposePart<'a> {
-    transpose: &'a Transpose,
-    part: usize,
-}
-
-impl Kernel for TransposePart<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<V: Vector>(self) {
-        let Transpose { from, to, rows, columns, parts } = *self.transpose;
-        let mut square = [0.0; WIDEST * WIDEST];
-        let mine = share(rows.div_ceil(V::LANES), parts, self.part);
-        for row in (mine.start * V::LANES..(mine.end * V::LANES).min(rows)).step_by(V::LANES) {
-            let height = V::LANES.min(rows - row);
-            for column in (0..columns).step_by(V::LANES) {
-                let width = V::LANES.min(columns - column);
-                // SAFETY: only what lies within both matrices is read and written.
-                unsafe {
-                    if height == V::LANES && width == V::LANES {
-                        V::transpose(from.add(row * columns + column), columns, square.as_mut_ptr());
-                    } else {
-                        for i in 0..height * width {
-                            square[i % width * V::LANES + i / width] = *from.add((row + i / width) * columns + column + i % width);
-                        }
-                    }
-                    for i in 0..width {
-                        V::load(square.as_ptr().add(i * V::LANES)).store_first(to.add((column + i) * rows + row), height);
-                    }
-                }
-            }
         }
     }
 }

@@ -103,7 +103,13 @@ impl Part<'_> {
         let weights = &block.weights;
         let normal = self.pass.scratch.start().wrapping_add(self.part * self.pass.of_part);
         let activated = normal.wrapping_add(ROWS * width);
-        let u = |row: usize| if reserve.is_null() { activated.wrapping_add(row * layout.stride) } else { reserve.wrapping_add((first + row) * layout.stride) };
+        let u = |row: usize| {
+            if reserve.is_null() {
+                activated.wrapping_add(row * layout.stride)
+            } else {
+                reserve.wrapping_add((first + row) * layout.stride)
+            }
+        };
         let norm = Norm { kind: Kind::Layer, eps: block.eps };
         let affine = Affine::new(weights.norm_weight, weights.norm_bias);
         let panel_blocks = panel_width::<V>(count);

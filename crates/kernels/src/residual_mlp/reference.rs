@@ -81,7 +81,9 @@ impl Problem {
         block.check()?;
         let Shape { rows, width, hidden } = block.shape;
         let weights = &block.weights;
-        let vector = |slice: Option<&[f64]>, len: usize, absent: f64| slice.map_or_else(|| Array1::from_elem(len, absent), |slice| Array1::from(slice.to_vec()));
+        let vector = |slice: Option<&[f64]>, len: usize, absent: f64| {
+            slice.map_or_else(|| Array1::from_elem(len, absent), |slice| Array1::from(slice.to_vec()))
+        };
         let norm = Norm { kind: Kind::Layer, eps: block.eps };
         let norm_weight = vector(weights.norm_weight, width, 1.0);
         let norm_bias = vector(weights.norm_bias, width, 0.0);

@@ -201,6 +201,12 @@ fn a_wrong_size_is_refused() {
     let mut parameters = Parameters::new(&mut random, &shape, true);
     parameters.weight_2.pop();
     let mut y = [0.0; 6];
-    let error = forward(&Context::new(&Serial), &parameters.block(shape), &mut Packed::default(), Forward { x: &[0.0; 6], y: &mut y, reserve: None }).unwrap_err();
+    let error = forward(
+        &Context::new(&Serial),
+        &parameters.block(shape),
+        &mut Packed::default(),
+        Forward { x: &[0.0; 6], y: &mut y, reserve: None },
+    )
+    .unwrap_err();
     assert_eq!(error.to_string(), "residual_mlp: weight_2 must hold D*F = 12 numbers, got 11");
 }

@@ -94,5 +94,6 @@ impl Arguments {
 fn matrix(shape: &Shape, name: &str, slice: Option<&[f64]>) -> Result<Array2<f64>, Error> {
     let dim = (shape.rows, shape.width);
     let Some(slice) = slice else { return Ok(Array2::zeros(dim)) };
-    Array2::from_shape_vec(dim, slice.to_vec()).map_err(|_| Error::new(NAME, format!("{name} must hold N*D = {} numbers, got {}", dim.0 * dim.1, slice.len())))
+    Array2::from_shape_vec(dim, slice.to_vec())
+        .map_err(|_| Error::new(NAME, format!("{name} must hold N*D = {} numbers, got {}", dim.0 * dim.1, slice.len())))
 }

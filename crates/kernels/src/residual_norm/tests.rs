@@ -45,7 +45,13 @@ impl Case {
         let nan = |len: usize| vec![f32::NAN; len];
         let (len, width) = (self.x.len(), self.shape.width);
         let (mut sum, mut y, mut alone, mut statistics) = (nan(len), nan(len), nan(len), nan(2 * self.shape.rows));
-        let read = || Forward { x: &self.x, residual: self.residual.as_deref(), weight: self.weight.as_deref(), bias: self.bias.as_deref(), ..Forward::default() };
+        let read = || Forward {
+            x: &self.x,
+            residual: self.residual.as_deref(),
+            weight: self.weight.as_deref(),
+            bias: self.bias.as_deref(),
+            ..Forward::default()
+        };
         let buffers = Forward { sum: Some(&mut sum), y: &mut y, statistics: Some(&mut statistics), ..read() };
         forward(&context, &self.shape, self.norm, buffers).unwrap();
         forward(&context, &self.shape, self.norm, Forward { y: &mut alone, ..read() }).unwrap();

@@ -125,7 +125,8 @@ impl<C: LinearCell> Kernel for Task<'_, C> {
             let (places, none) = places(shape, self.pass.options, b);
             let row = |t: usize| (b * shape.time + t) * shape.hidden + units.start;
             let inputs = |t: usize| (b * shape.time + t) * shape.hidden * columns + units.start;
-            let or_zeros = |from: *const f32, at: usize| if from.is_null() { zeros.as_ptr().wrapping_add(units.start) } else { from.wrapping_add(at) };
+            let or_zeros =
+                |from: *const f32, at: usize| if from.is_null() { zeros.as_ptr().wrapping_add(units.start) } else { from.wrapping_add(at) };
             // SAFETY: the units of each row lie within every buffer, the state within the task's.
             unsafe {
                 copy_nonoverlapping(or_zeros(self.pass.dy_n, of_row), state, len);

@@ -69,13 +69,17 @@ pub(crate) fn forward_pass<C: LinearCell, const N: usize>(
 
 /// Pointers to each input of unit 0 at the first step of row 0.
 pub(super) fn input_pointers<const N: usize>(inputs: &[&[f32]; N], hidden: usize) -> [*const f32; MAX_INPUTS] {
-    std::array::from_fn(|i| if N == 1 { inputs[0].as_ptr().wrapping_add(i * hidden) } else { inputs.get(i).map_or(null(), |input| input.as_ptr()) })
+    std::array::from_fn(|i| {
+        if N == 1 { inputs[0].as_ptr().wrapping_add(i * hidden) } else { inputs.get(i).map_or(null(), |input| input.as_ptr()) }
+    })
 }
 
 /// Whether to write `to` past the caches: it is large, and every vector of it is aligned.
 pub(super) fn streams(shape: &Shape, context: &Context, to: *const f32) -> bool {
     let vector = context.isa().lanes() * size_of::<f32>();
-    shape.len() * size_of::<f32>() >= STREAM_FROM && to as usize % vector == 0 && shape.hidden * size_of::<f32>() % vector == 0
+    shape.len() * size_of::<f32>() >= STREAM_FROM
+        && (to as usize).is_multiple_of(vector)
+        && (shape.hidden * size_of::<f32>()).is_multiple_of(vector)
 }
 
 /// How rows and units are dealt out.

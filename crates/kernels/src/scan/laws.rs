@@ -50,7 +50,12 @@ impl<const N: usize> Case<N> {
         let context = Context::new(parallel).with_isa(isa).unwrap();
         let nan = |len: usize| vec![f32::NAN; len];
         let state = self.shape.batch * self.shape.hidden;
-        let mut got = Got { y: nan(self.shape.len()), y_n: nan(state), dinputs: self.inputs.each_ref().map(|input| nan(input.len())), dy_0: nan(state) };
+        let mut got = Got {
+            y: nan(self.shape.len()),
+            y_n: nan(state),
+            dinputs: self.inputs.each_ref().map(|input| nan(input.len())),
+            dy_0: nan(state),
+        };
         let inputs = self.inputs.each_ref().map(Vec::as_slice);
         let buffers = Forward { inputs, y_0: self.y_0.as_deref(), y: &mut got.y, y_n: Some(&mut got.y_n) };
         forward_pass::<C, N>(&context, &self.shape, self.options(), buffers).unwrap();
@@ -91,7 +96,13 @@ impl<const N: usize> Case<N> {
             let width = values.len() / (self.shape.batch * time);
             values.chunks(time * width).flat_map(|row| row[from * width..to * width].to_vec()).collect()
         };
-        Case { shape: Shape { time: to - from, ..self.shape }, lengths: None, inputs: self.inputs.each_ref().map(part), dy: self.dy.as_ref().map(part), ..self.clone() }
+        Case {
+            shape: Shape { time: to - from, ..self.shape },
+            lengths: None,
+            inputs: self.inputs.each_ref().map(part),
+            dy: self.dy.as_ref().map(part),
+            ..self.clone()
+        }
     }
 }
 

@@ -68,7 +68,8 @@ pub(crate) fn backward_of<C: LinearCell, const N: usize>(
     let at = At::new::<C, N>(shape, options, inputs)?;
     let y = forward_of::<C, N>(shape, options, inputs)?.y;
     let y_0 = states(shape, C::NAME, "y_0", inputs.y_0)?;
-    let mut d = InputGradients { inputs: inputs.inputs.map(|input| vec![0.0; input.len()]), y_0: states(shape, C::NAME, "dy_n", outputs.y_n)? };
+    let mut d =
+        InputGradients { inputs: inputs.inputs.map(|input| vec![0.0; input.len()]), y_0: states(shape, C::NAME, "dy_n", outputs.y_n)? };
     for b in 0..shape.batch {
         let places = at.places(b);
         for (s, &t) in places.iter().enumerate().rev() {
@@ -126,5 +127,6 @@ impl<'a> At<'a> {
 fn states(shape: &Shape, op: &'static str, name: &str, slice: Option<&[f64]>) -> Result<Array2<f64>, Error> {
     let dim = (shape.batch, shape.hidden);
     let Some(slice) = slice else { return Ok(Array2::zeros(dim)) };
-    Array2::from_shape_vec(dim, slice.to_vec()).map_err(|_| Error::new(op, format!("{name} must hold B*H = {} numbers, got {}", dim.0 * dim.1, slice.len())))
+    Array2::from_shape_vec(dim, slice.to_vec())
+        .map_err(|_| Error::new(op, format!("{name} must hold B*H = {} numbers, got {}", dim.0 * dim.1, slice.len())))
 }

@@ -1,5 +1,7 @@
 //! AVX2 and FMA: 8 lanes, 16 registers.
 
+#![allow(clippy::wildcard_imports)] // dozens of intrinsics, all with one prefix
+
 use std::arch::x86_64::*;
 
 use super::{Kernel, Vector};
@@ -7,18 +9,19 @@ use super::{Kernel, Vector};
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2(__m256);
 
+static ONES_THEN_ZEROS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+
 /// All bits set in the first `n` lanes.
 #[inline(always)]
 unsafe fn first(n: usize) -> __m256i {
     debug_assert!(n <= 8);
-    static ONES_THEN_ZEROS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
     // SAFETY: 8 - n .. 16 - n lies within the table.
     unsafe { _mm256_loadu_si256(ONES_THEN_ZEROS.as_ptr().add(8 - n).cast()) }
 }
 
 impl Vector for Avx2 {
     const LANES: usize = 8;
-    const WIDTHS: [usize; 6] = [8, 4, 4, 2, 2, 2];
+    const WIDTHS: [usize; 6] = [4, 4, 4, 2, 2, 2];
 
     #[inline(always)]
     unsafe fn call<K: Kernel>(kernel: K) -> K::Output {

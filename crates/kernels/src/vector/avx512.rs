@@ -1,5 +1,7 @@
 //! AVX-512: 16 lanes, 32 registers, masks for remainders.
 
+#![allow(clippy::wildcard_imports)] // dozens of intrinsics, all with one prefix
+
 use std::arch::x86_64::*;
 
 use super::{Kernel, Vector};
@@ -15,7 +17,7 @@ fn first(n: usize) -> __mmask16 {
 
 impl Vector for Avx512 {
     const LANES: usize = 16;
-    const WIDTHS: [usize; 6] = [8, 8, 8, 4, 4, 4];
+    const WIDTHS: [usize; 6] = [4; 6];
 
     #[inline(always)]
     unsafe fn call<K: Kernel>(kernel: K) -> K::Output {

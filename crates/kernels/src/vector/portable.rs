@@ -21,7 +21,7 @@ impl Portable {
 
 impl Vector for Portable {
     const LANES: usize = 4;
-    const WIDTHS: [usize; 6] = [8, 4, 4, 2, 2, 2];
+    const WIDTHS: [usize; 6] = [4, 4, 4, 2, 2, 2];
 
     #[inline(always)]
     unsafe fn call<K: Kernel>(kernel: K) -> K::Output {

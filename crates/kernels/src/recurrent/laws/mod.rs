@@ -1,285 +1,13 @@
 //! The laws that every dense recurrence must obey, on every instruction set and every split over threads.
 
-use super::reference::{self, Definition, Inputs, OutputGradients};
-use super::{Backward, Forward, Layer, Options, Packed, Shape, WeightGradients, Weights, backward, forward, reserve_len};
+mod case;
+
+use case::{Case, Got, Wide};
+
+use super::reference::Definition;
+use super::{Forward, Layer, Options, Packed, Shape, forward};
 use crate::testing::{FORWARD, GRADIENT, Random, Threads, assert_close, assert_gradient, assert_same_bits, to_f64};
 use crate::{Context, Isa, Parallel, Serial};
-
-/// A layer, its input and the gradients that come to it.
-#[derive(Clone, Debug)]
-struct Case {
-    shape: Shape,
-    reverse: bool,
-    lengths: Option<Vec<i64>>,
-    weight_ih: Vec<f32>,
-    weight_hh: Vec<f32>,
-    bias_ih: Option<Vec<f32>>,
-    bias_hh: Option<Vec<f32>>,
-    x: Vec<f32>,
-    h_0: Option<Vec<f32>>,
-    c_0: Option<Vec<f32>>,
-    dy: Option<Vec<f32>>,
-    dh_n: Option<Vec<f32>>,
-    dc_n: Option<Vec<f32>>,
-}
-
-/// What forward and backward gave, by name.
-#[derive(Clone, Debug, Default)]
-struct Got {
-    y: Vec<f32>,
-    h_n: Vec<f32>,
-    c_n: Vec<f32>,
-    dx: Vec<f32>,
-    dh_0: Vec<f32>,
-    dc_0: Vec<f32>,
-    dweight_ih: Vec<f32>,
-    dweight_hh: Vec<f32>,
-    dbias_ih: Vec<f32>,
-    dbias_hh: Vec<f32>,
-}
-
-impl Got {
-    fn forward(&self) -> [&Vec<f32>; 3] {
-        [&self.y, &self.h_n, &self.c_n]
-    }
-
-    fn gradients(&self) -> [&Vec<f32>; 7] {
-        [&self.dx, &self.dh_0, &self.dc_0, &self.dweight_ih, &self.dweight_hh, &self.dbias_ih, &self.dbias_hh]
-    }
-}
-
-impl Case {
-    fn new<D: Definition>(random: &mut Random, shape: Shape) -> Case {
-        let Shape { batch, time, input, hidden } = shape;
-        let rows = D::gates() * hidden;
-        let (state, y) = (batch * hidden, batch * time * hidden);
-        let scale = 1.0 / (hidden.max(1) as f32).sqrt();
-        let mut maybe = |random: &mut Random, len: usize, scale: f32| random.flip().then(|| random.numbers(len, scale));
-        Case {
-            shape,
-            reverse: random.flip(),
-            lengths: random.flip().then(|| (0..batch).map(|_| random.below(time + 1) as i64).collect()),
-            weight_ih: random.numbers(rows * input, 2.0 * scale),
-            weight_hh: random.numbers(rows * hidden, 2.0 * scale),
-            bias_ih: maybe(random, rows, 0.5),
-            bias_hh: maybe(random, rows, 0.5),
-            x: random.numbers(batch * time * input, 1.0),
-            h_0: maybe(random, state, 1.0),
-            c_0: maybe(random, state, 1.0).filter(|_| D::HAS_C),
-            dy: maybe(random, y, 1.0),
-            dh_n: maybe(random, state, 1.0),
-            dc_n: maybe(random, state, 1.0).filter(|_| D::HAS_C),
-        }
-    }
-
-    fn layer(&self) -> Layer<'_> {
-        let weights = Weights {
-            weight_ih: &self.weight_ih,
-            weight_hh: &self.weight_hh,
-            bias_ih: self.bias_ih.as_deref(),
-            bias_hh: self.bias_hh.as_deref(),
-        };
-        let options = Options { reverse: self.reverse, lengths: self.lengths.as_deref() };
-        Layer { shape: self.shape, options, weights, version: 0 }
-    }
-
-    fn infer<D: Definition>(&self, context: &Context) -> Got {
-        let mut got = self.sized(D::HAS_C);
-        let buffers = Forward {
-            x: &self.x,
-            h_0: self.h_0.as_deref(),
-            c_0: self.c_0.as_deref(),
-            y: &mut got.y,
-            h_n: Some(&mut got.h_n),
-            c_n: D::HAS_C.then_some(&mut got.c_n),
-            reserve: None,
-        };
-        forward::<D>(context, &self.layer(), &mut Packed::default(), buffers).unwrap();
-        got
-    }
-
-    fn train<D: Definition>(&self, context: &Context) -> Got {
-        let mut got = self.sized(D::HAS_C);
-        let mut packed = Packed::default();
-        let mut reserve = vec![f32::NAN; reserve_len::<D>(&self.shape)];
-        let buffers = Forward {
-            x: &self.x,
-            h_0: self.h_0.as_deref(),
-            c_0: self.c_0.as_deref(),
-            y: &mut got.y,
-            h_n: Some(&mut got.h_n),
-            c_n: D::HAS_C.then_some(&mut got.c_n),
-            reserve: Some(&mut reserve),
-        };
-        forward::<D>(context, &self.layer(), &mut packed, buffers).unwrap();
-        let buffers = Backward {
-            x: &self.x,
-            h_0: self.h_0.as_deref(),
-            c_0: self.c_0.as_deref(),
-            y: &got.y,
-            reserve: &mut reserve,
-            dy: self.dy.as_deref(),
-            dh_n: self.dh_n.as_deref(),
-            dc_n: self.dc_n.as_deref(),
-            dx: Some(&mut got.dx),
-            dh_0: Some(&mut got.dh_0),
-            dc_0: D::HAS_C.then_some(&mut got.dc_0),
-            dweights: Some(WeightGradients {
-                weight_ih: &mut got.dweight_ih,
-                weight_hh: &mut got.dweight_hh,
-                bias_ih: Some(&mut got.dbias_ih),
-                bias_hh: Some(&mut got.dbias_hh),
-            }),
-        };
-        backward::<D>(context, &self.layer(), &mut packed, buffers).unwrap();
-        got
-    }
-
-    /// Buffers full of NaN, so that whatever is not written shows.
-    fn sized(&self, has_c: bool) -> Got {
-        let nan = |len: usize| vec![f32::NAN; len];
-        let state = self.shape.state_len();
-        let c = if has_c { state } else { 0 };
-        let rows = self.weight_ih.len().max(self.weight_hh.len()) / self.shape.input.max(self.shape.hidden).max(1);
-        let rows = if self.shape.input > self.shape.hidden { rows } else { self.weight_hh.len() / self.shape.hidden.max(1) };
-        Got {
-            y: nan(self.shape.y_len()),
-            h_n: nan(state),
-            c_n: nan(c),
-            dx: nan(self.x.len()),
-            dh_0: nan(state),
-            dc_0: nan(c),
-            dweight_ih: nan(self.weight_ih.len()),
-            dweight_hh: nan(self.weight_hh.len()),
-            dbias_ih: nan(rows),
-            dbias_hh: nan(rows),
-        }
-    }
-
-    /// The same from the reference: forward results, then gradients.
-    fn reference<D: Definition>(&self) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
-        let wide = Wide::new(self);
-        let outputs = wide.forward::<D>(self);
-        let d = wide.backward::<D>(self);
-        let c = |c: ndarray::Array2<f64>| if D::HAS_C { c.into_iter().collect() } else { Vec::new() };
-        (
-            vec![outputs.y.into_iter().collect(), outputs.h_n.into_iter().collect(), c(outputs.c_n)],
-            vec![
-                d.x.into_iter().collect(),
-                d.h_0.into_iter().collect(),
-                c(d.c_0),
-                d.weight_ih.into_iter().collect(),
-                d.weight_hh.into_iter().collect(),
-                d.bias_ih.to_vec(),
-                d.bias_hh.to_vec(),
-            ],
-        )
-    }
-
-    fn describe(&self, isa: Isa, threads: usize) -> String {
-        let Case { shape, reverse, lengths, .. } = self;
-        format!("{isa}, {threads} threads, {shape:?}, reverse {reverse}, lengths {lengths:?}")
-    }
-
-    /// One row of the batch.
-    fn row(&self, b: usize) -> Case {
-        let part = |values: &[f32]| values[values.len() / self.shape.batch * b..values.len() / self.shape.batch * (b + 1)].to_vec();
-        let maybe = |values: &Option<Vec<f32>>| values.as_deref().map(part);
-        Case {
-            shape: Shape { batch: 1, ..self.shape },
-            lengths: self.lengths.as_ref().map(|lengths| vec![lengths[b]]),
-            x: part(&self.x),
-            h_0: maybe(&self.h_0),
-            c_0: maybe(&self.c_0),
-            dy: maybe(&self.dy),
-            dh_n: maybe(&self.dh_n),
-            dc_n: maybe(&self.dc_n),
-            ..self.clone()
-        }
-    }
-
-    /// Steps `from..to` of every row, without lengths.
-    fn steps(&self, from: usize, to: usize) -> Case {
-        let time = self.shape.time;
-        let part = |values: &[f32]| -> Vec<f32> {
-            let width = values.len() / (self.shape.batch * time);
-            values.chunks(time * width).flat_map(|row| row[from * width..to * width].to_vec()).collect()
-        };
-        Case { shape: Shape { time: to - from, ..self.shape }, lengths: None, x: part(&self.x), dy: self.dy.as_deref().map(part), ..self.clone() }
-    }
-}
-
-/// A case in float64.
-struct Wide {
-    weight_ih: Vec<f64>,
-    weight_hh: Vec<f64>,
-    bias_ih: Option<Vec<f64>>,
-    bias_hh: Option<Vec<f64>>,
-    x: Vec<f64>,
-    h_0: Option<Vec<f64>>,
-    c_0: Option<Vec<f64>>,
-    dy: Option<Vec<f64>>,
-    dh_n: Option<Vec<f64>>,
-    dc_n: Option<Vec<f64>>,
-}
-
-impl Wide {
-    fn new(case: &Case) -> Wide {
-        let maybe = |values: &Option<Vec<f32>>| values.as_deref().map(to_f64);
-        Wide {
-            weight_ih: to_f64(&case.weight_ih),
-            weight_hh: to_f64(&case.weight_hh),
-            bias_ih: maybe(&case.bias_ih),
-            bias_hh: maybe(&case.bias_hh),
-            x: to_f64(&case.x),
-            h_0: maybe(&case.h_0),
-            c_0: maybe(&case.c_0),
-            dy: maybe(&case.dy),
-            dh_n: maybe(&case.dh_n),
-            dc_n: maybe(&case.dc_n),
-        }
-    }
-
-    fn layer<'a>(&'a self, case: &'a Case) -> Layer<'a, f64> {
-        let weights = Weights {
-            weight_ih: &self.weight_ih,
-            weight_hh: &self.weight_hh,
-            bias_ih: self.bias_ih.as_deref(),
-            bias_hh: self.bias_hh.as_deref(),
-        };
-        let Layer { shape, options, version, .. } = case.layer();
-        Layer { shape, options, weights, version }
-    }
-
-    fn inputs(&self) -> Inputs<'_> {
-        Inputs { x: &self.x, h_0: self.h_0.as_deref(), c_0: self.c_0.as_deref() }
-    }
-
-    fn forward<D: Definition>(&self, case: &Case) -> reference::Outputs {
-        reference::forward::<D>(&self.layer(case), &self.inputs()).unwrap()
-    }
-
-    fn backward<D: Definition>(&self, case: &Case) -> reference::InputGradients {
-        let outputs = OutputGradients { y: self.dy.as_deref(), h_n: self.dh_n.as_deref(), c_n: self.dc_n.as_deref() };
-        reference::backward::<D>(&self.layer(case), &self.inputs(), &outputs).unwrap()
-    }
-
-    /// The sum of all outputs, each times the gradient that comes to it.
-    fn value<D: Definition>(&self, case: &Case) -> f64 {
-        let outputs = self.forward::<D>(case);
-        let dot = |values: Vec<f64>, d: &Option<Vec<f64>>| d.as_ref().map_or(0.0, |d| values.iter().zip(d).map(|(value, d)| value * d).sum());
-        let flat = |values: ndarray::Array2<f64>| values.into_iter().collect::<Vec<_>>();
-        dot(outputs.y.into_iter().collect(), &self.dy) + dot(flat(outputs.h_n), &self.dh_n) + dot(flat(outputs.c_n), &self.dc_n)
-    }
-}
-
-fn on<'a>(isa: Isa, parallel: &'a dyn Parallel) -> Context<'a> {
-    Context::new(parallel).with_isa(isa).unwrap()
-}
-
-fn shape(batch: usize, time: usize, input: usize, hidden: usize) -> Shape {
-    Shape { batch, time, input, hidden }
-}
 
 /// All laws, for one recurrence.
 pub(crate) fn all<D: Definition>() {
@@ -356,7 +84,9 @@ fn fused_is_reference<D: Definition>() {
             for (got, want) in got.forward().into_iter().zip(&want) {
                 assert_close(got, want, FORWARD, &what);
             }
-            for ((name, got), want) in ["dx", "dh_0", "dc_0", "dW_ih", "dW_hh", "db_ih", "db_hh"].iter().zip(got.gradients()).zip(&want_gradients) {
+            for ((name, got), want) in
+                ["dx", "dh_0", "dc_0", "dW_ih", "dW_hh", "db_ih", "db_hh"].iter().zip(got.gradients()).zip(&want_gradients)
+            {
                 assert_close(got, want, GRADIENT, &(name, &what));
             }
         }
@@ -576,4 +306,12 @@ fn wrong_sizes_are_refused<D: Definition>() {
     assert_eq!(run(&case.x, Some(&[]), None).unwrap_err(), format!("{name}: lengths must hold B = 1 numbers, got 0"));
     let with_c = run(&case.x, None, Some(&mut [0.0; 19]));
     assert_eq!(with_c.is_ok(), D::HAS_C, "{with_c:?}");
+}
+
+fn on(isa: Isa, parallel: &dyn Parallel) -> Context<'_> {
+    Context::new(parallel).with_isa(isa).unwrap()
+}
+
+fn shape(batch: usize, time: usize, input: usize, hidden: usize) -> Shape {
+    Shape { batch, time, input, hidden }
 }

@@ -1,0 +1,120 @@
+//! The buffers of the passes, and whether they fit.
+
+use super::layout::Layout;
+use super::{Cell, Layer, Weights};
+use crate::Error;
+
+/// The buffers of a forward pass, all the caller's.
+#[derive(Debug, Default)]
+pub struct Forward<'a> {
+    /// [B, T, I], read.
+    pub x: &'a [f32],
+    /// [B, H], read; absent means zeros.
+    pub h_0: Option<&'a [f32]>,
+    /// [B, H], read; absent means zeros. LSTM only.
+    pub c_0: Option<&'a [f32]>,
+    /// [B, T, H], written.
+    pub y: &'a mut [f32],
+    /// [B, H], written where wanted: h after each row's last step.
+    pub h_n: Option<&'a mut [f32]>,
+    /// [B, H], written where wanted: c after each row's last step. LSTM only.
+    pub c_n: Option<&'a mut [f32]>,
+    /// Written and kept for backward, as many floats as the cell's `reserve_len` says; absent for inference. Its layout is private.
+    pub reserve: Option<&'a mut [f32]>,
+}
+
+impl Forward<'_> {
+    pub(super) fn check<C: Cell>(&self, layer: &Layer, layout: &Layout) -> Result<(), Error> {
+        layer.check(C::NAME, C::gates())?;
+        let shape = &layer.shape;
+        Error::check(C::NAME, "x", "B*T*I", shape.x_len(), self.x.len())?;
+        Error::check(C::NAME, "y", "B*T*H", shape.y_len(), self.y.len())?;
+        let states = [("h_0", self.h_0), ("c_0", self.c_0), ("h_n", self.h_n.as_deref()), ("c_n", self.c_n.as_deref())];
+        for (name, state) in states {
+            if let Some(state) = state {
+                refuse_c::<C>(name)?;
+                Error::check(C::NAME, name, "B*H", shape.state_len(), state.len())?;
+            }
+        }
+        if let Some(reserve) = &self.reserve {
+            Error::check(C::NAME, "reserve", "reserve_len", layout.len(), reserve.len())?;
+        }
+        Ok(())
+    }
+}
+
+/// The gradients of [`Weights`], in the same layout, written.
+#[derive(Debug)]
+pub struct WeightGradients<'a, F = f32> {
+    pub weight_ih: &'a mut [F],
+    pub weight_hh: &'a mut [F],
+    pub bias_ih: Option<&'a mut [F]>,
+    pub bias_hh: Option<&'a mut [F]>,
+}
+
+/// The buffers of a backward pass, all the caller's.
+#[derive(Debug, Default)]
+pub struct Backward<'a> {
+    /// As given to forward, read.
+    pub x: &'a [f32],
+    /// As given to forward, read.
+    pub h_0: Option<&'a [f32]>,
+    /// As given to forward, read. LSTM only.
+    pub c_0: Option<&'a [f32]>,
+    /// [B, T, H] as forward wrote it, read.
+    pub y: &'a [f32],
+    /// As forward wrote it; used as scratch, so that a second backward pass needs a copy made before.
+    pub reserve: &'a mut [f32],
+    /// [B, T, H], read; absent means zeros.
+    pub dy: Option<&'a [f32]>,
+    /// [B, H], read; absent means zeros.
+    pub dh_n: Option<&'a [f32]>,
+    /// [B, H], read; absent means zeros. LSTM only.
+    pub dc_n: Option<&'a [f32]>,
+    /// [B, T, I], written where wanted.
+    pub dx: Option<&'a mut [f32]>,
+    /// [B, H], written where wanted.
+    pub dh_0: Option<&'a mut [f32]>,
+    /// [B, H], written where wanted. LSTM only.
+    pub dc_0: Option<&'a mut [f32]>,
+    /// Written where wanted.
+    pub dweights: Option<WeightGradients<'a>>,
+}
+
+impl Backward<'_> {
+    pub(super) fn check<C: Cell>(&self, layer: &Layer, layout: &Layout) -> Result<(), Error> {
+        layer.check(C::NAME, C::gates())?;
+        let shape = &layer.shape;
+        let (x, y, state) = (shape.x_len(), shape.y_len(), shape.state_len());
+        Error::check(C::NAME, "x", "B*T*I", x, self.x.len())?;
+        Error::check(C::NAME, "y", "B*T*H", y, self.y.len())?;
+        Error::check(C::NAME, "reserve", "reserve_len", layout.len(), self.reserve.len())?;
+        for (name, letters, expected, slice) in [
+            ("h_0", "B*H", state, self.h_0),
+            ("c_0", "B*H", state, self.c_0),
+            ("dy", "B*T*H", y, self.dy),
+            ("dh_n", "B*H", state, self.dh_n),
+            ("dc_n", "B*H", state, self.dc_n),
+            ("dx", "B*T*I", x, self.dx.as_deref()),
+            ("dh_0", "B*H", state, self.dh_0.as_deref()),
+            ("dc_0", "B*H", state, self.dc_0.as_deref()),
+        ] {
+            if let Some(slice) = slice {
+                refuse_c::<C>(name)?;
+                Error::check(C::NAME, name, letters, expected, slice.len())?;
+            }
+        }
+        let Some(d) = &self.dweights else { return Ok(()) };
+        let gradients =
+            Weights { weight_ih: &*d.weight_ih, weight_hh: &*d.weight_hh, bias_ih: d.bias_ih.as_deref(), bias_hh: d.bias_hh.as_deref() };
+        gradients.check(C::NAME, C::gates(), shape)
+    }
+}
+
+/// Refuses c where the cell has none.
+fn refuse_c<C: Cell>(name: &str) -> Result<(), Error> {
+    if name.contains("c_") && !C::HAS_C {
+        return Err(Error::new(C::NAME, format!("{name} must be absent: there is no c")));
+    }
+    Ok(())
+}
