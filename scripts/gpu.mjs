@@ -26,6 +26,8 @@ const PARTS = [
   'package-lock.json',
   'tsconfig.json',
   'index.d.ts',
+  'README.md',
+  'docs',
   '.config',
   'scripts',
   'src',
@@ -37,7 +39,7 @@ const PARTS = [
   'build/index.d.ts',
 ]
 /** Packages that tests and examples import, or run by. */
-const PACKAGES = ['vitest', 'fast-check', 'cmu-pronouncing-dictionary']
+const PACKAGES = ['vitest', 'fast-check', 'cmu-pronouncing-dictionary', 'typescript']
 
 await main(async () => {
   const built = process.argv[2] === '--built' // packs what is there, whether or not it is the newest
