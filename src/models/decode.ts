@@ -125,13 +125,14 @@ function record(model: EncoderDecoder, ids: number[][], beam: number, steps: num
 
   const symbols: Tensor[] = []
   const parents: Tensor[] = []
+  const folded = model.folded()
   let state: LSTMState = model.encode(source)
   let scores: Tensor = full([B, 1], 0, { device })
   let last: Tensor = full([B], EOS_ID, int64)
   let ended: Tensor | undefined
   for (let t = 0; t < steps; t++) {
     const W = scores.shape[1] as number // 1 at the first step, when all hypotheses are one
-    const out = model.step(last, state)
+    const out = model.step(last, state, folded)
     const logp = out.logits.logSoftmax(-1).to('float32').add(writing)
     const rows = ended === undefined ? logp : where(ended.unsqueeze(1), resting, logp)
     const best = scores

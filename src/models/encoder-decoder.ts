@@ -7,6 +7,7 @@ import { cat, type DeviceLike, full, noGrad, type Tensor, uniform } from '../ten
 import { EOS_ID, PAD_ID, type Vocabulary } from '../text/index.js'
 import { type DecodeOptions, decode, type Hypothesis } from './decode.js'
 import { loadFolder, saveFolder } from './folder.js'
+import { type FoldedInput, fold, readSymbols } from './symbol-lstm.js'
 
 export interface EncoderDecoderOptions {
   /** The symbols that are read. */
@@ -109,21 +110,29 @@ export class EncoderDecoder extends nn.Module {
   forward(source: Tensor, target: Tensor): Tensor {
     const start = full([target.shape[0] as number, 1], EOS_ID, { dtype: 'int64', device: target.device })
     const before: Tensor[] = [start, target.slice(1, 0, -1)]
-    return this.head.forward(
-      this.decoder.forward(this.targetEmbedding.forward(cat(before, 1)), this.encode(source)).output,
-    )
+    return this.head.forward(this.#read(cat(before, 1), this.encode(source)).output)
   }
 
   /** The encoder's last states for sources [B, S]: h and c are [numLayers, B, width]. */
   encode(source: Tensor): nn.LSTMState {
     const read = this.config.reversed ? source.flip(1) : source
-    return this.encoder.forward(this.sourceEmbedding.forward(read)).state
+    const { sourceEmbedding, encoder } = this
+    return readSymbols(sourceEmbedding, encoder, read, undefined, fold(sourceEmbedding, encoder)).state
+  }
+
+  /** @internal What `step` uses again and again while the weights stay the same. */
+  folded(): FoldedInput | undefined {
+    return fold(this.targetEmbedding, this.decoder)
   }
 
   /** One step of the decoder: the logits [B, target.size] of what follows the symbols [B], and the next state. */
-  step(symbols: Tensor, state: nn.LSTMState): { logits: Tensor; state: nn.LSTMState } {
-    const out = this.decoder.forward(this.targetEmbedding.forward(symbols.unsqueeze(1)), state)
+  step(symbols: Tensor, state: nn.LSTMState, folded = this.folded()): { logits: Tensor; state: nn.LSTMState } {
+    const out = this.#read(symbols.unsqueeze(1), state, folded)
     return { logits: this.head.forward(out.output.squeeze(1)), state: out.state }
+  }
+
+  #read(symbols: Tensor, state: nn.LSTMState, folded = this.folded()): { output: Tensor; state: nn.LSTMState } {
+    return readSymbols(this.targetEmbedding, this.decoder, symbols, state, folded)
   }
 
   /** The mean cross entropy per target symbol, in nats; `<PAD>` does not count. */
