@@ -25,7 +25,7 @@ const SHAPES: [(usize, usize, usize); 11] = [
 struct Cell {
     name: &'static str,
     gates: usize,
-    reserve_len: fn(&Shape) -> usize,
+    reserve_len: fn(&Shape, Options) -> usize,
     forward: fn(&Context, &Layer, &mut Packed, Forward) -> Result<(), Error>,
     backward: fn(&Context, &Layer, &mut Packed, Backward) -> Result<(), Error>,
 }
@@ -62,7 +62,7 @@ fn layer(bench: &Bench, cell: &Cell, (time, batch, hidden): (usize, usize, usize
     let dy = fill(batch * time * hidden);
     let (mut dweight_ih, mut dweight_hh) = (weight_ih.clone(), weight_hh.clone());
     let (mut dbias_ih, mut dbias_hh) = (bias_ih.clone(), bias_hh.clone());
-    let mut reserve = vec![0.0; (cell.reserve_len)(&shape)];
+    let mut reserve = vec![0.0; (cell.reserve_len)(&shape, Options::default())];
     let context = bench.context()?;
     let mut packed = Packed::default();
     let layer = Layer { shape, options: Options::default(), weights, version: 0 };

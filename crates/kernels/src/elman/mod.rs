@@ -17,7 +17,7 @@ pub use forward::forward;
 pub use crate::activation::Nonlinearity;
 
 use crate::activation::{Activation, Tanh};
-use crate::recurrent::{self, Cell, Column, Now, Shape, Then};
+use crate::recurrent::{self, Cell, Column, Now, Options, Shape, Then};
 use crate::vector::Vector;
 
 /// The Elman network as a recurrent cell, with φ known to the compiler.
@@ -42,10 +42,11 @@ impl<A: Activation> Cell for Elman<A> {
     }
 }
 
-/// Floats that [`forward`] saves for [`backward`]: 4 bytes per step, row and unit (the new h), with H rounded up to 16.
+/// Floats that [`forward`] saves for [`backward`]: 4 bytes per step, row and unit (the new h), with H rounded up to 16; with
+/// `recompute` nothing.
 #[must_use]
-pub fn reserve_len(shape: &Shape) -> usize {
-    recurrent::reserve_len::<Elman<Tanh>>(shape)
+pub fn reserve_len(shape: &Shape, options: Options) -> usize {
+    recurrent::reserve_len::<Elman<Tanh>>(shape, options)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ pub mod reference;
 pub use backward::backward;
 pub use forward::forward;
 
-use crate::recurrent::{self, Cell, Column, Now, Shape, Then};
+use crate::recurrent::{self, Cell, Column, Now, Options, Shape, Then};
 use crate::vector::Vector;
 
 /// The order of the gates in `weight_ih`, `weight_hh` and the biases.
@@ -54,10 +54,11 @@ impl Cell for Gru {
     }
 }
 
-/// Floats that [`forward`] saves for [`backward`]: 16 bytes per step, row and unit (r, z, n and m), with H rounded up to 16.
+/// Floats that [`forward`] saves for [`backward`]: 16 bytes per step, row and unit (r, z, n and m), with H rounded up
+/// to 16; with `recompute` nothing.
 #[must_use]
-pub fn reserve_len(shape: &Shape) -> usize {
-    recurrent::reserve_len::<Gru>(shape)
+pub fn reserve_len(shape: &Shape, options: Options) -> usize {
+    recurrent::reserve_len::<Gru>(shape, options)
 }
 
 #[cfg(test)]

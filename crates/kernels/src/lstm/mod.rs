@@ -15,7 +15,7 @@ pub mod reference;
 pub use backward::backward;
 pub use forward::forward;
 
-use crate::recurrent::{self, Cell, Column, Now, Shape, Then};
+use crate::recurrent::{self, Cell, Column, Now, Options, Shape, Then};
 use crate::vector::Vector;
 
 /// The order of the gates in `weight_ih`, `weight_hh` and the biases.
@@ -48,10 +48,11 @@ impl Cell for Lstm {
     }
 }
 
-/// Floats that [`forward`] saves for [`backward`]: 20 bytes per step, row and unit (four gates and c), with H rounded up to 16.
+/// Floats that [`forward`] saves for [`backward`]: 20 bytes per step, row and unit (four gates and c), with H rounded up
+/// to 16; with `recompute: k` 4 bytes (c) every k steps.
 #[must_use]
-pub fn reserve_len(shape: &Shape) -> usize {
-    recurrent::reserve_len::<Lstm>(shape)
+pub fn reserve_len(shape: &Shape, options: Options) -> usize {
+    recurrent::reserve_len::<Lstm>(shape, options)
 }
 
 #[cfg(test)]

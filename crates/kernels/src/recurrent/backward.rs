@@ -5,9 +5,9 @@ use std::ops::Range;
 use std::ptr::{copy_nonoverlapping, null, null_mut, write_bytes};
 
 use super::gradient::{Sums, Term, Terms, add_late, add_private, add_terms, private_len};
-use super::layout::{Layout, Steps};
+use super::layout::{Before, Layout, Steps};
 use super::plan::Plan;
-use super::{Backward, Cell, Layer, Packed, Shape, Then};
+use super::{Backward, Cell, Layer, Packed, Shape, Then, WeightGradients, forward};
 use crate::gemm::{Panel, Row, panel_width, product};
 use crate::parallel::share;
 use crate::pool::Buffer;
@@ -21,9 +21,8 @@ const CHUNK: usize = 512 << 10;
 const PRIVATE_SUMS: usize = 256 << 10;
 
 pub(crate) fn backward<C: Cell>(context: &Context, layer: &Layer, packed: &mut Packed, mut buffers: Backward) -> Result<(), Error> {
+    buffers.check::<C>(layer)?;
     let shape = &layer.shape;
-    let layout = Layout::new::<C>(shape);
-    buffers.check::<C>(layer, &layout)?;
     if shape.batch == 0 || shape.hidden == 0 {
         // Nothing depends on anything.
         for gradient in [&mut buffers.dx, &mut buffers.dh_0, &mut buffers.dc_0].into_iter().flatten() {
@@ -36,51 +35,47 @@ pub(crate) fn backward<C: Cell>(context: &Context, layer: &Layer, packed: &mut P
         }
         return Ok(());
     }
-    packed.prepare_backward::<C>(context, layer);
-    let lanes = context.isa().lanes();
-    let plan = Plan::new::<C>(shape, lanes, context.parallel().threads());
-    let rows = plan.most_rows(shape.batch);
-    let chunk = (CHUNK / (rows * layout.gates_stride * size_of::<f32>())).clamp(1, shape.time.max(1));
-    let weights_len = C::gates() * shape.hidden * (shape.input + shape.hidden);
-    let private = buffers.dweights.is_some() && plan.members == 1 && weights_len * size_of::<f32>() <= PRIVATE_SUMS;
-    let states = 4 * rows * layout.state_stride;
-    let of_group = if private { private_len::<C>(shape, lanes, chunk * rows) } else { 0 };
-    let steps = Steps::new(shape.time, layer.options);
-    let mut zeros = context.pool().take(layout.column);
-    zeros.fill(0.0);
-    let h_0 = pointer(buffers.h_0);
-    let terms =
-        Terms { shape: *shape, steps, layout, gates: buffers.reserve.as_ptr(), x: buffers.x.as_ptr(), y: buffers.y.as_ptr(), h_0, zeros };
-    let pass = Pass::<C> {
-        shape: *shape,
-        steps,
-        layout,
-        plan,
-        packed,
-        cell: PhantomData,
-        chunk,
-        teams: (0..plan.groups).map(|_| Team::new(plan.members)).collect(),
-        scratch: context.pool().take(plan.groups * (states + of_group)),
-        scratch_of_group: states + of_group,
-        private,
-        terms,
-        c_0: pointer(buffers.c_0),
-        reserve: buffers.reserve.as_mut_ptr(),
-        dy: pointer(buffers.dy),
-        dh_n: pointer(buffers.dh_n),
-        dc_n: pointer(buffers.dc_n),
-        dx: pointer_mut(&mut buffers.dx),
-        dh_0: pointer_mut(&mut buffers.dh_0),
-        dc_0: pointer_mut(&mut buffers.dc_0),
-    };
-    // SAFETY: the context vouches for the instruction set, `check` for the buffers; tasks write disjoint rows or units.
-    context.parallel().run(plan.tasks(), &|task| unsafe { context.isa().run(Task { pass: &pass, task }) });
-    if let Some(dweights) = &mut buffers.dweights {
-        if private {
-            add_private::<C>(context, &pass.terms, (0..plan.groups).map(|group| pass.sums(group).0), dweights);
-        } else {
-            add_late::<C>(context, &pass.terms, dweights);
-        }
+    let before = || Before::new(context, layer, buffers.y.as_ptr(), buffers.h_0, buffers.c_0);
+    let (dh_n, dc_n) = (pointer(buffers.dh_n), pointer(buffers.dc_n));
+    let (dh_0, dc_0) = (pointer_mut(&mut buffers.dh_0), pointer_mut(&mut buffers.dc_0));
+    let (x, dy, dx) = (buffers.x.as_ptr(), pointer(buffers.dy), pointer_mut(&mut buffers.dx));
+    let steps = 0..shape.time;
+    if layer.options.recompute.is_none() {
+        let reserve = buffers.reserve.as_mut_ptr();
+        let run = Run { steps, before: before(), fresh: true, x, reserve, dy, dh_n, dc_n, dx, dh_0, dc_0 };
+        run.go::<C>(context, layer, packed, &mut buffers.dweights);
+        return Ok(());
+    }
+    // Stretch by stretch from the last, each forward once more; between them go the gradients of the state.
+    let stretch = layer.stretch().max(1);
+    let layout = Layout::new::<C>(shape, stretch);
+    let mut again = context.pool().take(layout.len());
+    let carried = context.pool().take(2 * shape.state_len());
+    let (dh, dc) = (carried.start(), carried.start().wrapping_add(shape.state_len()));
+    let stretches = shape.time.div_ceil(stretch).max(1);
+    for i in (0..stretches).rev() {
+        let (is_first, is_last) = (i == 0, i + 1 == stretches);
+        let steps = i * stretch..((i + 1) * stretch).min(shape.time);
+        let marked = buffers.reserve.as_ptr().wrapping_add(i.saturating_sub(1) * shape.batch * layout.state_stride);
+        let before = || if is_first { before() } else { before().with_c(marked, layout.state_stride) };
+        let reserve = again.as_mut_ptr();
+        let none = null_mut();
+        forward::Run { steps: steps.clone(), before: before(), x, y: none, h_n: none, c_n: none, reserve, marks: none }
+            .go::<C>(context, layer, packed);
+        let run = Run {
+            steps,
+            before: before(),
+            fresh: is_last,
+            x,
+            reserve,
+            dy,
+            dh_n: if is_last { dh_n } else { dh },
+            dc_n: if is_last { dc_n } else { dc },
+            dx,
+            dh_0: if is_first { dh_0 } else { dh },
+            dc_0: if is_first { dc_0 } else { dc },
+        };
+        run.go::<C>(context, layer, packed, &mut buffers.dweights);
     }
     Ok(())
 }
@@ -93,7 +88,72 @@ fn pointer_mut(slice: &mut Option<&mut [f32]>) -> *mut f32 {
     slice.as_mut().map_or(null_mut(), |slice| slice.as_mut_ptr())
 }
 
-/// What all tasks of a pass share. Pointers are those of [`Backward`], null where absent.
+/// A pass back over some of the steps. Pointers are those of [`Backward`], null where absent; states are those at the ends of these steps.
+struct Run<'a> {
+    steps: Range<usize>,
+    before: Before<'a>,
+    /// Whether this is the first to write the gradients of the weights; later ones add.
+    fresh: bool,
+    x: *const f32,
+    /// What forward saved of these steps, in the layout of that many.
+    reserve: *mut f32,
+    dy: *const f32,
+    dh_n: *const f32,
+    dc_n: *const f32,
+    dx: *mut f32,
+    dh_0: *mut f32,
+    dc_0: *mut f32,
+}
+
+impl Run<'_> {
+    fn go<C: Cell>(self, context: &Context, layer: &Layer, packed: &mut Packed, dweights: &mut Option<WeightGradients>) {
+        packed.prepare_backward::<C>(context, layer);
+        let shape = &layer.shape;
+        let layout = Layout::new::<C>(shape, layer.stretch());
+        let lanes = context.isa().lanes();
+        let plan = Plan::new::<C>(shape, lanes, context.parallel().threads());
+        let rows = plan.most_rows(shape.batch);
+        let chunk = (CHUNK / (rows * layout.gates_stride * size_of::<f32>())).clamp(1, self.steps.len().max(1));
+        let weights_len = C::gates() * shape.hidden * (shape.input + shape.hidden);
+        let private = dweights.is_some() && plan.members == 1 && weights_len * size_of::<f32>() <= PRIVATE_SUMS;
+        let states = 4 * rows * layout.state_stride;
+        let of_group = if private { private_len::<C>(shape, lanes, chunk * rows) } else { 0 };
+        let steps = Steps::new(shape.time, layer.options);
+        let Run { steps: some, before, fresh, x, reserve, dy, dh_n, dc_n, dx, dh_0, dc_0 } = self;
+        let pass = Pass::<C> {
+            shape: *shape,
+            steps,
+            layout,
+            plan,
+            packed,
+            cell: PhantomData,
+            chunk,
+            teams: (0..plan.groups).map(|_| Team::new(plan.members)).collect(),
+            scratch: context.pool().take(plan.groups * (states + of_group)),
+            scratch_of_group: states + of_group,
+            private,
+            terms: Terms { shape: *shape, steps, layout, some, before, x, gates: reserve, fresh },
+            reserve,
+            dy,
+            dh_n,
+            dc_n,
+            dx,
+            dh_0,
+            dc_0,
+        };
+        // SAFETY: the context vouches for the instruction set, checks for the buffers; tasks write disjoint rows or units.
+        context.parallel().run(plan.tasks(), &|task| unsafe { context.isa().run(Task { pass: &pass, task }) });
+        match dweights {
+            None => {}
+            Some(dweights) if private => {
+                add_private::<C>(context, &pass.terms, (0..plan.groups).map(|group| pass.sums(group).0), dweights);
+            }
+            Some(dweights) => add_late::<C>(context, &pass.terms, dweights),
+        }
+    }
+}
+
+/// What all tasks of a pass share. Pointers are those of [`Run`].
 struct Pass<'a, C> {
     shape: Shape,
     steps: Steps<'a>,
@@ -110,7 +170,6 @@ struct Pass<'a, C> {
     scratch_of_group: usize,
     private: bool,
     terms: Terms<'a>,
-    c_0: *const f32,
     reserve: *mut f32,
     dy: *const f32,
     dh_n: *const f32,
@@ -183,7 +242,7 @@ impl<'a, C: Cell> Walk<'a, C> {
     /// The gates of row `b` at step `s`, or their gradients.
     #[inline(always)]
     fn gates(&self, s: usize, b: usize) -> *mut f32 {
-        self.pass.reserve.wrapping_add(self.pass.layout.gates(s, b))
+        self.pass.reserve.wrapping_add(self.pass.layout.gates(s - self.pass.terms.some.start, b))
     }
 
     /// Row `b` of one of the states.
@@ -194,8 +253,8 @@ impl<'a, C: Cell> Walk<'a, C> {
 
     #[inline(always)]
     unsafe fn run<V: Vector>(&self, member: &Member) {
-        let Pass { shape, steps, layout, packed, .. } = self.pass;
-        let last = usize::from(self.pass.dh_0.is_null());
+        let Pass { shape, steps, layout, packed, terms, .. } = self.pass;
+        let some = &terms.some;
         let hidden_columns = packed.backward.plain_blocks(false, layout.column, self.blocks.clone());
         let first_hidden = C::COLUMNS.iter().position(|column| column.hidden.is_some()).unwrap_or(0) * layout.column;
         let mut width = 0;
@@ -205,14 +264,15 @@ impl<'a, C: Cell> Walk<'a, C> {
         // SAFETY: all pointers lie in rows and units of this task, or are read after the barrier.
         unsafe {
             for b in self.rows.clone() {
-                self.begin(self.pass.dh_n, self.row(self.dh, b), b);
+                let of = |state: *const f32| if state.is_null() { null() } else { state.wrapping_add(b * shape.hidden) };
+                self.begin(of(self.pass.dh_n), self.row(self.dh, b));
                 if C::HAS_C {
-                    self.begin(self.pass.dc_n, self.row(self.dc, b), b);
-                    self.begin(self.pass.c_0, self.row(self.c_0, b), b);
+                    self.begin(of(self.pass.dc_n), self.row(self.dc, b));
+                    self.begin(terms.before.c(b), self.row(self.c_0, b));
                 }
             }
-            for chunk in (0..shape.time.div_ceil(self.pass.chunk)).rev() {
-                let chunk = chunk * self.pass.chunk..((chunk + 1) * self.pass.chunk).min(shape.time);
+            for first in some.clone().step_by(self.pass.chunk).rev() {
+                let chunk = first..(first + self.pass.chunk).min(some.end);
                 for s in chunk.clone().rev() {
                     active.clear();
                     active.extend(self.rows.clone().filter(|&b| steps.of_row(b).contains(&s)));
@@ -220,7 +280,7 @@ impl<'a, C: Cell> Walk<'a, C> {
                         self.step::<V>(s, b);
                     }
                     member.meet();
-                    if s < last {
+                    if s == some.start && self.pass.dh_0.is_null() {
                         // Nobody asks for the gradient of the initial state.
                         continue;
                     }
@@ -238,8 +298,8 @@ impl<'a, C: Cell> Walk<'a, C> {
                     self.input_gradient::<V>(chunk.clone(), member);
                 }
                 if self.pass.private {
-                    let terms: Vec<Term> = steps.active(self.rows.clone(), chunk).into_iter().map(|at| self.pass.terms.term(at)).collect();
-                    add_terms::<C, V>(shape, layout, 0..shape.hidden, &terms, sums_scratch, &sums);
+                    let mine: Vec<Term> = steps.active(self.rows.clone(), chunk).into_iter().map(|at| terms.term(at)).collect();
+                    add_terms::<C, V>(shape, layout, 0..shape.hidden, &mine, sums_scratch, &sums);
                     sums.fresh = false;
                 }
             }
@@ -251,14 +311,14 @@ impl<'a, C: Cell> Walk<'a, C> {
         }
     }
 
-    /// Copies the task's units of a state or its gradient, or zeros.
-    unsafe fn begin(&self, from: *const f32, to: *mut f32, b: usize) {
+    /// Copies the task's units of H floats, or zeros.
+    unsafe fn begin(&self, from: *const f32, to: *mut f32) {
         let Range { start, end } = self.units;
-        // SAFETY: `from` holds [B, H], `to` a padded row.
+        // SAFETY: `from` holds H floats, `to` a padded row.
         unsafe {
             write_bytes(to.add(start), 0, self.padded.len());
             if !from.is_null() {
-                copy_nonoverlapping(from.add(b * self.pass.shape.hidden + start), to.add(start), end - start);
+                copy_nonoverlapping(from.add(start), to.add(start), end - start);
             }
         }
     }
@@ -278,13 +338,13 @@ impl<'a, C: Cell> Walk<'a, C> {
     /// The gradients of the sums of row `b` at step `s`, for the task's units.
     #[inline(always)]
     unsafe fn step<V: Vector>(&self, s: usize, b: usize) {
-        let Pass { shape, steps, layout, dy, .. } = self.pass;
+        let Pass { shape, steps, layout, dy, reserve, terms, .. } = self.pass;
         let Range { start, end } = self.units;
-        let is_first = s == steps.of_row(b).start;
+        let first = terms.some.start;
         let (gates, dh, dc) = (self.gates(s, b), self.row(self.dh, b), self.row(self.dc, b));
-        let c = self.pass.reserve.wrapping_add(layout.c(s, b));
+        let c = reserve.wrapping_add(layout.c(s - first, b));
         let c_before =
-            if is_first { self.row(self.c_0, b).cast_const() } else { self.pass.reserve.wrapping_add(layout.c(s.max(1) - 1, b)) };
+            if s == first.max(steps.of_row(b).start) { self.row(self.c_0, b) } else { reserve.wrapping_add(layout.c(s - first - 1, b)) };
         let h_before = self.row(self.h_before, b);
         // SAFETY: every row holds the padded units of the task.
         unsafe {
@@ -296,7 +356,7 @@ impl<'a, C: Cell> Walk<'a, C> {
                 }
             }
             if C::NEEDS_H {
-                copy_nonoverlapping(self.pass.terms.h_before(s, b).add(start), h_before.add(start), end - start);
+                copy_nonoverlapping(terms.before.h(s, b).add(start), h_before.add(start), end - start);
             }
             for unit in (start..end).step_by(V::LANES) {
                 let at = |row: *mut f32| if C::HAS_C { row.wrapping_add(unit) } else { null_mut() };
@@ -304,7 +364,7 @@ impl<'a, C: Cell> Walk<'a, C> {
                     gates: gates.add(unit),
                     stride: layout.column,
                     h_before: h_before.add(unit),
-                    c_before: at(c_before.cast_mut()),
+                    c_before: at(c_before),
                     c: at(c),
                     dh: dh.add(unit),
                     dc: at(dc),

@@ -1,6 +1,6 @@
 //! The buffers of the passes, and whether they fit.
 
-use super::layout::Layout;
+use super::layout::reserve_len;
 use super::{Cell, Layer, Weights};
 use crate::Error;
 
@@ -24,7 +24,7 @@ pub struct Forward<'a> {
 }
 
 impl Forward<'_> {
-    pub(super) fn check<C: Cell>(&self, layer: &Layer, layout: &Layout) -> Result<(), Error> {
+    pub(super) fn check<C: Cell>(&self, layer: &Layer) -> Result<(), Error> {
         layer.check(C::NAME, C::gates())?;
         let shape = &layer.shape;
         Error::check(C::NAME, "x", "B*T*I", shape.x_len(), self.x.len())?;
@@ -37,7 +37,7 @@ impl Forward<'_> {
             }
         }
         if let Some(reserve) = &self.reserve {
-            Error::check(C::NAME, "reserve", "reserve_len", layout.len(), reserve.len())?;
+            Error::check(C::NAME, "reserve", "reserve_len", reserve_len::<C>(&layer.shape, layer.options), reserve.len())?;
         }
         Ok(())
     }
@@ -82,13 +82,13 @@ pub struct Backward<'a> {
 }
 
 impl Backward<'_> {
-    pub(super) fn check<C: Cell>(&self, layer: &Layer, layout: &Layout) -> Result<(), Error> {
+    pub(super) fn check<C: Cell>(&self, layer: &Layer) -> Result<(), Error> {
         layer.check(C::NAME, C::gates())?;
         let shape = &layer.shape;
         let (x, y, state) = (shape.x_len(), shape.y_len(), shape.state_len());
         Error::check(C::NAME, "x", "B*T*I", x, self.x.len())?;
         Error::check(C::NAME, "y", "B*T*H", y, self.y.len())?;
-        Error::check(C::NAME, "reserve", "reserve_len", layout.len(), self.reserve.len())?;
+        Error::check(C::NAME, "reserve", "reserve_len", reserve_len::<C>(&layer.shape, layer.options), self.reserve.len())?;
         for (name, letters, expected, slice) in [
             ("h_0", "B*H", state, self.h_0),
             ("c_0", "B*H", state, self.c_0),

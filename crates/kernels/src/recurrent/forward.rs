@@ -2,9 +2,9 @@
 
 use std::marker::PhantomData;
 use std::ops::Range;
-use std::ptr::{copy_nonoverlapping, null, null_mut, write_bytes};
+use std::ptr::{copy_nonoverlapping, null_mut, write_bytes};
 
-use super::layout::{Layout, Steps};
+use super::layout::{Before, Layout, Steps};
 use super::plan::Plan;
 use super::{Cell, Forward, Layer, Now, Packed, Shape};
 use crate::gemm::{Panel, Row, Tile, panel_width, product, tile, tile_count};
@@ -18,47 +18,80 @@ use crate::{Context, Error};
 const CHUNK: usize = 512 << 10;
 
 pub(crate) fn forward<C: Cell>(context: &Context, layer: &Layer, packed: &mut Packed, mut buffers: Forward) -> Result<(), Error> {
-    let shape = &layer.shape;
-    let layout = Layout::new::<C>(shape);
-    buffers.check::<C>(layer, &layout)?;
-    if shape.batch == 0 || shape.hidden == 0 {
-        return Ok(());
-    }
-    packed.prepare_forward::<C>(context, layer);
-    let lanes = context.isa().lanes();
-    let plan = Plan::new::<C>(shape, lanes, context.parallel().threads());
-    let rows = plan.most_rows(shape.batch);
-    let chunk = (CHUNK / (rows * layout.gates_stride * size_of::<f32>())).clamp(1, shape.time.max(1));
-    let ahead = if buffers.reserve.is_some() { 0 } else { chunk * rows * layout.gates_stride };
-    let states = 3 * rows * layout.state_stride;
-    let pass = Pass::<C> {
-        shape: *shape,
-        steps: Steps::new(shape.time, layer.options),
-        layout,
-        plan,
-        packed,
-        cell: PhantomData,
-        chunk,
-        teams: (0..plan.groups).map(|_| Team::new(plan.members)).collect(),
-        scratch: context.pool().take(plan.groups * (states + ahead)),
-        scratch_of_group: states + ahead,
+    buffers.check::<C>(layer)?;
+    let mut run = Run {
+        steps: 0..layer.shape.time,
+        before: Before::new(context, layer, buffers.y.as_ptr(), buffers.h_0, buffers.c_0),
         x: buffers.x.as_ptr(),
-        h_0: buffers.h_0.map_or(null(), <[f32]>::as_ptr),
-        c_0: buffers.c_0.map_or(null(), <[f32]>::as_ptr),
         y: buffers.y.as_mut_ptr(),
-        h_n: buffers.h_n.as_mut().map_or(null_mut(), |h_n| h_n.as_mut_ptr()),
-        c_n: buffers.c_n.as_mut().map_or(null_mut(), |c_n| c_n.as_mut_ptr()),
-        reserve: buffers.reserve.as_mut().map_or(null_mut(), |reserve| reserve.as_mut_ptr()),
+        h_n: pointer(&mut buffers.h_n),
+        c_n: pointer(&mut buffers.c_n),
+        reserve: pointer(&mut buffers.reserve),
+        marks: null_mut(),
     };
-    // SAFETY: the context vouches for the instruction set, `check` for the buffers; tasks write disjoint rows or units.
-    context.parallel().run(plan.tasks(), &|task| unsafe { context.isa().run(Task { pass: &pass, task }) });
+    if layer.options.recompute.is_some() {
+        run.marks = std::mem::replace(&mut run.reserve, null_mut());
+    }
+    run.go::<C>(context, layer, packed);
     Ok(())
 }
 
-/// What all tasks of a pass share. Pointers are those of [`Forward`], null where absent.
+fn pointer(slice: &mut Option<&mut [f32]>) -> *mut f32 {
+    slice.as_mut().map_or(null_mut(), |slice| slice.as_mut_ptr())
+}
+
+/// A pass over some of the steps. Pointers are those of [`Forward`], null where absent; without y it is not written.
+pub(super) struct Run<'a> {
+    pub(super) steps: Range<usize>,
+    pub(super) before: Before<'a>,
+    pub(super) x: *const f32,
+    pub(super) y: *mut f32,
+    pub(super) h_n: *mut f32,
+    pub(super) c_n: *mut f32,
+    /// What backward needs of these steps, in the layout of that many.
+    pub(super) reserve: *mut f32,
+    /// Instead, c after each stretch of steps but the last.
+    pub(super) marks: *mut f32,
+}
+
+impl Run<'_> {
+    pub(super) fn go<C: Cell>(self, context: &Context, layer: &Layer, packed: &mut Packed) {
+        let shape = &layer.shape;
+        if shape.batch == 0 || shape.hidden == 0 {
+            return;
+        }
+        packed.prepare_forward::<C>(context, layer);
+        let layout = Layout::new::<C>(shape, layer.stretch());
+        let plan = Plan::new::<C>(shape, context.isa().lanes(), context.parallel().threads());
+        let rows = plan.most_rows(shape.batch);
+        let chunk = (CHUNK / (rows * layout.gates_stride * size_of::<f32>())).clamp(1, self.steps.len().max(1));
+        let ahead = if self.reserve.is_null() { chunk * rows * layout.gates_stride } else { 0 };
+        let states = 3 * rows * layout.state_stride;
+        let pass = Pass::<C> {
+            shape: *shape,
+            steps: Steps::new(shape.time, layer.options),
+            stretch: layer.stretch(),
+            layout,
+            plan,
+            packed,
+            cell: PhantomData,
+            chunk,
+            teams: (0..plan.groups).map(|_| Team::new(plan.members)).collect(),
+            scratch: context.pool().take(plan.groups * (states + ahead)),
+            scratch_of_group: states + ahead,
+            run: self,
+        };
+        // SAFETY: the context vouches for the instruction set, checks for the buffers; tasks write disjoint rows or units.
+        context.parallel().run(plan.tasks(), &|task| unsafe { context.isa().run(Task { pass: &pass, task }) });
+    }
+}
+
+/// What all tasks of a pass share.
 struct Pass<'a, C> {
     shape: Shape,
     steps: Steps<'a>,
+    /// Steps between marks.
+    stretch: usize,
     layout: Layout,
     plan: Plan,
     packed: &'a Packed,
@@ -69,13 +102,7 @@ struct Pass<'a, C> {
     /// For each group: h before and after the step, c (each [rows, `state_stride`]), then without a reserve the gates of one chunk.
     scratch: Buffer,
     scratch_of_group: usize,
-    x: *const f32,
-    h_0: *const f32,
-    c_0: *const f32,
-    y: *mut f32,
-    h_n: *mut f32,
-    c_n: *mut f32,
-    reserve: *mut f32,
+    run: Run<'a>,
 }
 
 // SAFETY: the pointers come from slices that outlive the pass; every task writes its own rows and units only.
@@ -130,23 +157,29 @@ impl<'a, C: Cell> Walk<'a, C> {
     /// The gates of row `b` at step `s` of the chunk that starts at `first`.
     #[inline(always)]
     fn gates(&self, first: usize, s: usize, b: usize) -> *mut f32 {
-        let Pass { reserve, layout, .. } = self.pass;
+        let Pass { run: Run { reserve, steps, .. }, layout, .. } = self.pass;
         if reserve.is_null() {
             self.ahead.wrapping_add(((s - first) * self.rows.len() + b - self.rows.start) * layout.gates_stride)
         } else {
-            reserve.wrapping_add(layout.gates(s, b))
+            reserve.wrapping_add(layout.gates(s - steps.start, b))
         }
     }
 
     /// c of row `b` after step `s`; `None` means before the first.
     #[inline(always)]
     fn c(&self, s: Option<usize>, b: usize) -> *mut f32 {
-        let Pass { reserve, layout, .. } = self.pass;
+        let Pass { run: Run { reserve, steps, .. }, layout, .. } = self.pass;
         match s {
             _ if !C::HAS_C => null_mut(),
-            Some(s) if !reserve.is_null() => reserve.wrapping_add(layout.c(s, b)),
+            Some(s) if !reserve.is_null() => reserve.wrapping_add(layout.c(s - steps.start, b)),
             _ => self.c.wrapping_add((b - self.rows.start) * layout.state_stride),
         }
+    }
+
+    /// The step before `s` in this pass.
+    #[inline(always)]
+    fn earlier(&self, s: usize) -> Option<usize> {
+        (s > self.pass.run.steps.start).then(|| s - 1)
     }
 
     /// Row `b` of the state before (0) or after (1) the step.
@@ -157,13 +190,13 @@ impl<'a, C: Cell> Walk<'a, C> {
 
     #[inline(always)]
     unsafe fn run<V: Vector>(&mut self, member: &Member) {
-        let Pass { shape, steps, layout, packed, .. } = self.pass;
+        let Pass { shape, steps, layout, packed, run, .. } = self.pass;
         // SAFETY: all pointers lie in rows and units of this task, or are read after the barrier.
         unsafe {
             for b in self.rows.clone() {
-                self.begin(self.pass.h_0, self.h(0, b), b);
+                self.begin(run.before.h(run.steps.start, b), self.h(0, b));
                 if C::HAS_C {
-                    self.begin(self.pass.c_0, self.c(None, b), b);
+                    self.begin(run.before.c(b), self.c(None, b));
                 }
             }
             member.meet();
@@ -172,8 +205,8 @@ impl<'a, C: Cell> Walk<'a, C> {
             let mut panels = Vec::new();
             let mut tiles = vec![Tile::default(); tile_count(self.rows.len())];
             let mut now = Vec::with_capacity(self.rows.len());
-            for first in (0..shape.time).step_by(self.pass.chunk) {
-                let chunk = first..(first + self.pass.chunk).min(shape.time);
+            for first in run.steps.clone().step_by(self.pass.chunk) {
+                let chunk = first..(first + self.pass.chunk).min(run.steps.end);
                 self.input_share::<V>(chunk.clone());
                 for s in chunk {
                     now.clear();
@@ -192,16 +225,14 @@ impl<'a, C: Cell> Walk<'a, C> {
         }
     }
 
-    /// Copies the task's units of an initial state, or zeros.
-    unsafe fn begin(&self, from: *const f32, to: *mut f32, b: usize) {
+    /// Copies the task's units of a state of H floats.
+    unsafe fn begin(&self, from: *const f32, to: *mut f32) {
         let Range { start, end } = self.units;
         let padded = if end == self.pass.shape.hidden { self.pass.layout.column } else { end };
         // SAFETY: padded units are within the row's stride, and belong to whoever has the last units.
         unsafe {
-            write_bytes(to.add(start), 0, padded - start);
-            if !from.is_null() {
-                copy_nonoverlapping(from.add(b * self.pass.shape.hidden + start), to.add(start), end - start);
-            }
+            copy_nonoverlapping(from.add(start), to.add(start), end - start);
+            write_bytes(to.add(end), 0, padded - end);
         }
     }
 
@@ -215,7 +246,7 @@ impl<'a, C: Cell> Walk<'a, C> {
         let bias = packed.forward.bias.as_ptr();
         let row = |i: usize| {
             let (b, s) = active[i];
-            let a = self.pass.x.wrapping_add((b * shape.time + steps.t(s)) * shape.input);
+            let a = self.pass.run.x.wrapping_add((b * shape.time + steps.t(s)) * shape.input);
             Row { a, init: bias, out: self.gates(chunk.start, s, b) }
         };
         // SAFETY: rows of x hold I floats, rows of gates every block.
@@ -267,33 +298,42 @@ impl<'a, C: Cell> Walk<'a, C> {
         let now = Now {
             gates: self.gates(first, s, b).wrapping_add(unit),
             stride: self.pass.layout.column,
-            keep: !self.pass.reserve.is_null(),
+            keep: !self.pass.run.reserve.is_null(),
             h_before: self.h(0, b).wrapping_add(unit),
             h: self.h(1, b).wrapping_add(unit),
-            c_before: self.c(s.checked_sub(1), b).wrapping_add(unit),
+            c_before: self.c(self.earlier(s), b).wrapping_add(unit),
             c: self.c(Some(s), b).wrapping_add(unit),
         };
         // SAFETY: passed on from the caller.
         unsafe { C::forward::<V>(now) };
     }
 
-    /// Writes y, and carries the state of rows that have no such step.
+    /// Writes y and marks, and carries the state of rows that have no such step.
     unsafe fn finish_step(&self, s: usize) {
-        let Pass { shape, steps, .. } = self.pass;
+        let Pass { shape, steps, layout, stretch, run: Run { y, marks, .. }, .. } = self.pass;
         let Range { start, end } = self.units;
         for b in self.rows.clone() {
-            let y = self.pass.y.wrapping_add((b * shape.time + steps.t(s)) * shape.hidden + start);
-            // SAFETY: rows of states and of y hold the units; before and after never overlap unless they are the same.
+            let is_real = steps.of_row(b).contains(&s);
+            // SAFETY: rows of states, of y and of marks hold the units; before and after never overlap unless they are the same.
             unsafe {
-                if steps.of_row(b).contains(&s) {
-                    copy_nonoverlapping(self.h(1, b).add(start), y, end - start);
-                    continue;
+                if !y.is_null() {
+                    let y = y.add((b * shape.time + steps.t(s)) * shape.hidden + start);
+                    if is_real {
+                        copy_nonoverlapping(self.h(1, b).add(start), y, end - start);
+                    } else {
+                        write_bytes(y, 0, end - start);
+                    }
                 }
-                write_bytes(y, 0, end - start);
-                copy_nonoverlapping(self.h(0, b).add(start), self.h(1, b).add(start), end - start);
-                let (before, after) = (self.c(s.checked_sub(1), b), self.c(Some(s), b));
-                if before != after {
-                    copy_nonoverlapping(before.add(start), after.add(start), end - start);
+                if !is_real {
+                    copy_nonoverlapping(self.h(0, b).add(start), self.h(1, b).add(start), end - start);
+                    let (before, after) = (self.c(self.earlier(s), b), self.c(Some(s), b));
+                    if before != after {
+                        copy_nonoverlapping(before.add(start), after.add(start), end - start);
+                    }
+                }
+                if C::HAS_C && !marks.is_null() && (s + 1).is_multiple_of(*stretch) && s + 1 < shape.time {
+                    let mark = ((s + 1) / stretch - 1) * shape.batch + b;
+                    copy_nonoverlapping(self.c(Some(s), b).add(start), marks.add(mark * layout.state_stride + start), end - start);
                 }
             }
         }
@@ -301,7 +341,7 @@ impl<'a, C: Cell> Walk<'a, C> {
 
     /// Writes h_n and c_n.
     unsafe fn end(&self) {
-        let Pass { shape, h_n, c_n, .. } = self.pass;
+        let Pass { shape, run: Run { h_n, c_n, steps, .. }, .. } = self.pass;
         let Range { start, end } = self.units;
         for b in self.rows.clone() {
             let at = b * shape.hidden + start;
@@ -311,7 +351,7 @@ impl<'a, C: Cell> Walk<'a, C> {
                     copy_nonoverlapping(self.h(0, b).add(start), h_n.add(at), end - start);
                 }
                 if !c_n.is_null() && C::HAS_C {
-                    copy_nonoverlapping(self.c(shape.time.checked_sub(1), b).add(start), c_n.add(at), end - start);
+                    copy_nonoverlapping(self.c(self.earlier(steps.end), b).add(start), c_n.add(at), end - start);
                 }
             }
         }

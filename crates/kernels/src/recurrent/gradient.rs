@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::layout::{Layout, Steps};
+use super::layout::{Before, Layout, Steps};
 use super::{Cell, Shape, WeightGradients};
 use crate::Context;
 use crate::gemm::outer::{self, MAX_TERMS, PackedRows, Target, add_outer, add_rows, pack_rows, packed_len};
@@ -16,32 +16,21 @@ pub(super) struct Terms<'a> {
     pub(super) shape: Shape,
     pub(super) steps: Steps<'a>,
     pub(super) layout: Layout,
-    /// The gradients of all gates.
-    pub(super) gates: *const f32,
-    /// [B, T, I] and [B, T, H]
+    /// The steps of the pass.
+    pub(super) some: Range<usize>,
+    pub(super) before: Before<'a>,
+    /// [B, T, I]
     pub(super) x: *const f32,
-    pub(super) y: *const f32,
-    /// [B, H], or null.
-    pub(super) h_0: *const f32,
-    /// [H], in its place.
-    pub(super) zeros: Buffer,
+    /// The gradients of the gates of these steps.
+    pub(super) gates: *const f32,
+    /// Whether nothing was summed yet.
+    pub(super) fresh: bool,
 }
 
 impl Terms<'_> {
     pub(super) fn term(&self, (b, s): (usize, usize)) -> Term {
         let x = self.x.wrapping_add((b * self.shape.time + self.steps.t(s)) * self.shape.input);
-        Term { gates: self.gates.wrapping_add(self.layout.gates(s, b)), x, h: self.h_before(s, b) }
-    }
-
-    /// The H floats of the state of row `b` before its step `s`.
-    pub(super) fn h_before(&self, s: usize, b: usize) -> *const f32 {
-        if s > self.steps.of_row(b).start {
-            self.y.wrapping_add((b * self.shape.time + self.steps.t(s - 1)) * self.shape.hidden)
-        } else if self.h_0.is_null() {
-            self.zeros.as_ptr()
-        } else {
-            self.h_0.wrapping_add(b * self.shape.hidden)
-        }
+        Term { gates: self.gates.wrapping_add(self.layout.gates(s - self.some.start, b)), x, h: self.before.h(s, b) }
     }
 }
 
@@ -77,7 +66,7 @@ impl Sums {
 /// Floats of private sums, with the scratch for up to `terms` terms.
 pub(super) fn private_len<C: Cell>(shape: &Shape, lanes: usize, terms: usize) -> usize {
     let weights = C::gates() * shape.hidden * (shape.input + shape.hidden);
-    weights + Layout::new::<C>(shape).gates_stride + scratch_len(shape, lanes, terms)
+    weights + Layout::new::<C>(shape, 0).gates_stride + scratch_len(shape, lanes, terms)
 }
 
 /// Scratch floats for up to `terms` terms.
@@ -124,11 +113,12 @@ pub(super) unsafe fn add_terms<C: Cell, V: Vector>(
 /// Brings the private sums of all groups together.
 pub(super) fn add_private<C: Cell>(context: &Context, terms: &Terms, sums: impl Iterator<Item = Sums>, to: &mut WeightGradients) {
     let mut bias = context.pool().take(terms.layout.gates_stride);
+    bias.fill(0.0);
     for (group, sums) in sums.enumerate() {
         let add = |to: &mut [f32], part: *mut f32| {
             // SAFETY: every group has sums of that many floats, and no task runs any more.
             let part = unsafe { std::slice::from_raw_parts(part, to.len()) };
-            if group == 0 {
+            if group == 0 && terms.fresh {
                 to.copy_from_slice(part);
             } else {
                 to.iter_mut().zip(part).for_each(|(to, part)| *to += part);
@@ -138,30 +128,37 @@ pub(super) fn add_private<C: Cell>(context: &Context, terms: &Terms, sums: impl 
         add(to.weight_hh, sums.weight_hh);
         add(&mut bias, sums.bias);
     }
-    write_biases::<C>(terms, &bias, to);
+    add_biases::<C>(terms, &bias, to);
 }
 
 /// Sums everything in one pass over all of time; parts share the units of each gate, so that nothing is left to bring together.
 pub(super) fn add_late<C: Cell>(context: &Context, terms: &Terms, to: &mut WeightGradients) {
     let mut bias = context.pool().take(terms.layout.gates_stride);
-    let active = terms.steps.active(0..terms.shape.batch, 0..terms.shape.time);
+    bias.fill(0.0);
+    let active = terms.steps.active(0..terms.shape.batch, terms.some.clone());
     let parts = context.parallel().threads().min(terms.shape.hidden.div_ceil(8)).max(1);
     let of_part = scratch_len(&terms.shape, context.isa().lanes(), active.len().min(MAX_TERMS));
     let scratch = context.pool().take(parts * of_part);
-    let sums = Sums { weight_ih: to.weight_ih.as_mut_ptr(), weight_hh: to.weight_hh.as_mut_ptr(), bias: bias.as_mut_ptr(), fresh: true };
+    let sums =
+        Sums { weight_ih: to.weight_ih.as_mut_ptr(), weight_hh: to.weight_hh.as_mut_ptr(), bias: bias.as_mut_ptr(), fresh: terms.fresh };
     let late = Late { terms, active: &active, scratch, of_part, parts, sums };
     // SAFETY: the context vouches for the instruction set, `terms` and `to` were checked; parts write disjoint units.
     context.parallel().run(parts, &|part| unsafe { context.isa().run(LatePart::<C> { late: &late, part, cell: PhantomData }) });
-    write_biases::<C>(terms, &bias, to);
+    add_biases::<C>(terms, &bias, to);
 }
 
-/// From a row in the layout of gates to the gradients of both biases.
-fn write_biases<C: Cell>(terms: &Terms, row: &[f32], to: &mut WeightGradients) {
+/// Adds a row in the layout of gates to the gradients of both biases.
+fn add_biases<C: Cell>(terms: &Terms, row: &[f32], to: &mut WeightGradients) {
     let hidden = terms.shape.hidden;
     for (place, column) in C::COLUMNS.iter().enumerate() {
         for (gate, to) in [(column.input, &mut to.bias_ih), (column.hidden, &mut to.bias_hh)] {
             let (Some(gate), Some(to)) = (gate, to) else { continue };
-            to[gate * hidden..(gate + 1) * hidden].copy_from_slice(&row[place * terms.layout.column..][..hidden]);
+            let (to, row) = (&mut to[gate * hidden..(gate + 1) * hidden], &row[place * terms.layout.column..][..hidden]);
+            if terms.fresh {
+                to.copy_from_slice(row);
+            } else {
+                to.iter_mut().zip(row).for_each(|(to, row)| *to += row);
+            }
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Sizes, options and the layout of what a pass saves.
 
 use std::ops::Range;
+use std::ptr::null;
 
 use super::{Cell, Weights};
-use crate::Error;
 use crate::gemm::outer::SLACK;
+use crate::pool::Buffer;
+use crate::{Context, Error};
 
 /// The sizes of one layer and direction. Any of them may be 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +29,9 @@ pub struct Options<'a> {
     /// [B], each within 0..=T: row b has this many steps. Later steps give y = 0, touch no state and no gradient, whatever x holds there.
     /// A reversed pass starts at the row's own last step.
     pub lengths: Option<&'a [i64]>,
+    /// Saves memory in training: forward keeps only c after every that many steps (for cells without c, nothing), and backward runs each
+    /// such stretch forward once more. At least 1; about the root of T is best. Dense recurrences only.
+    pub recompute: Option<usize>,
 }
 
 /// One layer in one direction: everything about a call but its tensors.
@@ -40,6 +45,11 @@ pub struct Layer<'a, F = f32> {
 }
 
 impl<F> Layer<'_, F> {
+    /// Steps that are saved, or computed again, at a time.
+    pub(crate) fn stretch(&self) -> usize {
+        self.options.recompute.unwrap_or(self.shape.time).min(self.shape.time)
+    }
+
     pub(crate) fn check(&self, op: &'static str, gates: usize) -> Result<(), Error> {
         self.options.check(op, &self.shape)?;
         self.weights.check(op, gates, &self.shape)
@@ -62,6 +72,9 @@ impl Shape {
 
 impl Options<'_> {
     pub(crate) fn check(&self, op: &'static str, shape: &Shape) -> Result<(), Error> {
+        if self.recompute == Some(0) {
+            return Err(Error::new(op, "recompute must be at least 1, got 0"));
+        }
         let Some(lengths) = self.lengths else { return Ok(()) };
         Error::check(op, "lengths", "B", shape.batch, lengths.len())?;
         match lengths.iter().find(|&&len| usize::try_from(len).map_or(true, |len| len > shape.time)) {
@@ -104,9 +117,59 @@ impl<'a> Steps<'a> {
     }
 }
 
+/// Where the state before a step is found. Pointers are those of the buffers, null where absent.
+pub(crate) struct Before<'a> {
+    shape: Shape,
+    steps: Steps<'a>,
+    /// [B, T, H]
+    y: *const f32,
+    /// [B, H]
+    h_0: *const f32,
+    /// Rows of c before the first step of the pass, `c_stride` floats apart.
+    c: *const f32,
+    c_stride: usize,
+    /// [H], in place of a state that is absent.
+    zeros: Buffer,
+}
+
+impl<'a> Before<'a> {
+    /// For a pass from the first step.
+    pub(crate) fn new(context: &Context, layer: &Layer<'a>, y: *const f32, h_0: Option<&[f32]>, c_0: Option<&[f32]>) -> Self {
+        let Layer { shape, options, .. } = *layer;
+        let mut zeros = context.pool().take(shape.hidden);
+        zeros.fill(0.0);
+        let pointer = |state: Option<&[f32]>| state.map_or(null(), <[f32]>::as_ptr);
+        Before { shape, steps: Steps::new(shape.time, options), y, h_0: pointer(h_0), c: pointer(c_0), c_stride: shape.hidden, zeros }
+    }
+
+    /// The same for a pass that starts later, where rows of c are at `c`.
+    pub(crate) fn with_c(self, c: *const f32, c_stride: usize) -> Self {
+        Before { c, c_stride, ..self }
+    }
+
+    /// The H floats of h of row `b` before its step `s`.
+    pub(crate) fn h(&self, s: usize, b: usize) -> *const f32 {
+        if s > self.steps.of_row(b).start {
+            self.y.wrapping_add((b * self.shape.time + self.steps.t(s - 1)) * self.shape.hidden)
+        } else {
+            self.or_zeros(self.h_0, b * self.shape.hidden)
+        }
+    }
+
+    /// The H floats of c of row `b` before the pass.
+    pub(crate) fn c(&self, b: usize) -> *const f32 {
+        self.or_zeros(self.c, b * self.c_stride)
+    }
+
+    fn or_zeros(&self, state: *const f32, at: usize) -> *const f32 {
+        if state.is_null() { self.zeros.as_ptr() } else { state.wrapping_add(at) }
+    }
+}
+
 /// Where things lie in rows of padded units.
 ///
-/// What forward saves, in steps as computed: gates [T, B, `gates_stride`], then for cells with c: c after each step [T, B, `state_stride`].
+/// What backward needs of each step, as computed: gates [T, B, `gates_stride`], then for cells with c: c after each [T, B, `state_stride`].
+/// Where steps are recomputed, T is that of one stretch; forward saves only c after each but the last, [stretches - 1, B, `state_stride`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
     /// From one column of gates to the next: H rounded up, so that every vector is whole. Units past H hold nothing of meaning.
@@ -124,14 +187,15 @@ const WIDEST: usize = 16;
 const _: () = assert!(SLACK <= WIDEST);
 
 impl Layout {
-    pub(crate) fn new<C: Cell>(shape: &Shape) -> Layout {
+    /// For `time` steps.
+    pub(crate) fn new<C: Cell>(shape: &Shape, time: usize) -> Layout {
         let column = shape.hidden.next_multiple_of(WIDEST);
         Layout {
             column,
             gates_stride: spread(C::COLUMNS.len() * column),
             state_stride: spread(column),
             batch: shape.batch,
-            time: shape.time,
+            time,
             has_c: C::HAS_C,
         }
     }
@@ -160,6 +224,11 @@ fn spread(len: usize) -> usize {
 }
 
 /// Floats that a forward pass saves for its backward pass.
-pub(crate) fn reserve_len<C: Cell>(shape: &Shape) -> usize {
-    Layout::new::<C>(shape).len()
+pub(crate) fn reserve_len<C: Cell>(shape: &Shape, options: Options) -> usize {
+    let layout = Layout::new::<C>(shape, shape.time);
+    match options.recompute {
+        None => layout.len(),
+        Some(_) if !C::HAS_C || shape.time == 0 => 0,
+        Some(stretch) => (shape.time.div_ceil(stretch.max(1)) - 1) * shape.batch * layout.state_stride,
+    }
 }

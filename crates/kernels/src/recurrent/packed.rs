@@ -72,7 +72,7 @@ impl Packed {
                 unsafe { context.isa().run(FromRows { from, rows: hidden - unit, k, to }) };
             })
         };
-        let bias = bias_row::<C>(context, shape, &Layout::new::<C>(shape), weights);
+        let bias = bias_row::<C>(context, shape, &Layout::new::<C>(shape, 0), weights);
         self.forward = Form { made_from: key, ih: pack(weights.weight_ih, shape.input), hh: pack(weights.weight_hh, hidden), bias };
     }
 
@@ -83,7 +83,7 @@ impl Packed {
             return;
         }
         let Layer { shape, weights, .. } = layer;
-        let (lanes, hidden, column) = (context.isa().lanes(), shape.hidden, Layout::new::<C>(shape).column);
+        let (lanes, hidden, column) = (context.isa().lanes(), shape.hidden, Layout::new::<C>(shape, 0).column);
         let pack = |matrix: &[f32], columns: usize, gate: fn(&Column) -> Option<usize>| {
             Blocks::new(context, columns.div_ceil(lanes), C::gates() * column, |index, to| {
                 for (place, gate) in C::COLUMNS.iter().filter_map(gate).enumerate() {

@@ -43,7 +43,7 @@ impl<const N: usize> Case<N> {
     }
 
     fn options(&self) -> Options<'_> {
-        Options { reverse: self.reverse, lengths: self.lengths.as_deref() }
+        Options { reverse: self.reverse, lengths: self.lengths.as_deref(), recompute: None }
     }
 
     fn run<C: LinearCell>(&self, isa: Isa, parallel: &dyn Parallel) -> Got<N> {

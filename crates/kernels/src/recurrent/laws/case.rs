@@ -12,6 +12,7 @@ pub(super) struct Case {
     pub(super) shape: Shape,
     pub(super) reverse: bool,
     pub(super) lengths: Option<Vec<i64>>,
+    pub(super) recompute: Option<usize>,
     pub(super) weight_ih: Vec<f32>,
     pub(super) weight_hh: Vec<f32>,
     pub(super) bias_ih: Option<Vec<f32>>,
@@ -60,6 +61,7 @@ impl Case {
             shape,
             reverse: random.flip(),
             lengths: random.flip().then(|| (0..batch).map(|_| random.below(time + 1) as i64).collect()),
+            recompute: random.flip().then(|| 1 + random.below(time + 1)),
             weight_ih: random.numbers(rows * input, 2.0 * scale),
             weight_hh: random.numbers(rows * hidden, 2.0 * scale),
             bias_ih: maybe(random, rows, 0.5),
@@ -80,7 +82,7 @@ impl Case {
             bias_ih: self.bias_ih.as_deref(),
             bias_hh: self.bias_hh.as_deref(),
         };
-        let options = Options { reverse: self.reverse, lengths: self.lengths.as_deref() };
+        let options = Options { reverse: self.reverse, lengths: self.lengths.as_deref(), recompute: self.recompute };
         Layer { shape: self.shape, options, weights, version: 0 }
     }
 
@@ -102,7 +104,7 @@ impl Case {
     pub(super) fn train<D: Definition>(&self, context: &Context) -> Got {
         let mut got = self.sized::<D>();
         let mut packed = Packed::default();
-        let mut reserve = vec![f32::NAN; reserve_len::<D>(&self.shape)];
+        let mut reserve = vec![f32::NAN; reserve_len::<D>(&self.shape, self.layer().options)];
         let buffers = Forward {
             x: &self.x,
             h_0: self.h_0.as_deref(),
@@ -176,8 +178,8 @@ impl Case {
     }
 
     pub(super) fn describe(&self, isa: Isa, threads: usize) -> String {
-        let Case { shape, reverse, lengths, .. } = self;
-        format!("{isa}, {threads} threads, {shape:?}, reverse {reverse}, lengths {lengths:?}")
+        let Case { shape, reverse, lengths, recompute, .. } = self;
+        format!("{isa}, {threads} threads, {shape:?}, reverse {reverse}, lengths {lengths:?}, recompute {recompute:?}")
     }
 
     /// One row of the batch.

@@ -19,6 +19,7 @@ pub(crate) fn all<D: Definition>() {
     batch_is_rows::<D>();
     time_split_in_two_is_the_whole::<D>();
     threads_change_nothing_forward::<D>();
+    recomputing_changes_nothing::<D>();
     nothing_beyond_a_length_is_read::<D>();
     nan_and_infinity_spread_as_in_the_reference::<D>();
     empty_sizes_work::<D>();
@@ -212,6 +213,28 @@ fn threads_change_nothing_forward<D: Definition>() {
     }
 }
 
+fn recomputing_changes_nothing<D: Definition>() {
+    for case in some_cases::<D>(14) {
+        let kept = Case { recompute: None, ..case.clone() };
+        for isa in Isa::supported() {
+            let want = kept.train::<D>(&on(isa, &Serial));
+            for stretch in [1, 2, 4, 100] {
+                let got = Case { recompute: Some(stretch), ..case.clone() }.train::<D>(&on(isa, &Threads(2)));
+                let what = (stretch, case.describe(isa, 2));
+                for (got, want) in got.forward().into_iter().zip(want.forward()) {
+                    assert_same_bits(got, want, &what);
+                }
+                assert_same_bits(&got.dx, &want.dx, &what);
+                assert_same_bits(&got.dh_0, &want.dh_0, &what);
+                assert_same_bits(&got.dc_0, &want.dc_0, &what);
+                for (got, want) in got.gradients().into_iter().zip(want.gradients()) {
+                    assert_close(got, &to_f64(want), GRADIENT, &what);
+                }
+            }
+        }
+    }
+}
+
 fn nothing_beyond_a_length_is_read<D: Definition>() {
     for mut case in some_cases::<D>(9) {
         let Shape { batch, time, input, hidden } = case.shape;
@@ -304,6 +327,11 @@ fn wrong_sizes_are_refused<D: Definition>() {
     assert_eq!(run(&case.x, Some(&[8]), None).unwrap_err(), format!("{name}: lengths must lie within 0..=7, got 8"));
     assert_eq!(run(&case.x, Some(&[-1]), None).unwrap_err(), format!("{name}: lengths must lie within 0..=7, got -1"));
     assert_eq!(run(&case.x, Some(&[]), None).unwrap_err(), format!("{name}: lengths must hold B = 1 numbers, got 0"));
+    let mut reserve = [0.0; 1];
+    let recompute = Layer { options: Options { recompute: Some(0), ..Options::default() }, ..case.layer() };
+    let buffers = Forward { x: &case.x, y: &mut vec![0.0; case.shape.y_len()], reserve: Some(&mut reserve), ..Forward::default() };
+    let error = forward::<D>(&context, &recompute, &mut Packed::default(), buffers).unwrap_err();
+    assert_eq!(error.to_string(), format!("{name}: recompute must be at least 1, got 0"));
     let with_c = run(&case.x, None, Some(&mut [0.0; 19]));
     assert_eq!(with_c.is_ok(), D::HAS_C, "{with_c:?}");
 }
