@@ -2,7 +2,7 @@
 // on batches that are written to a file for the other side).
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { grad, models, optim, type Tensor } from 'quarterturn'
+import { grad, models, optim, scope, type Tensor } from 'quarterturn'
 import { readDictionary } from '../../examples/g2p/dictionary.js'
 import { g2p, pairs, vocabularies } from '../../examples/g2p/g2p.js'
 import { options, serve, spread } from './common.js'
@@ -55,9 +55,15 @@ async function serveStep(): Promise<void> {
 
   let count = 0
   const step = async () => {
-    const loss = model.loss(batches[count++ % KEPT] as (typeof batches)[number])
-    optimizer.step(grad(loss, parameters).clipByNorm(given.clip))
-    return (await loss.item()) as number
+    // A scope per step, as `fit` has: nothing is left to the collector, which would mark the whole dictionary every other step.
+    const loss = scope(() => {
+      const loss = model.loss(batches[count++ % KEPT] as (typeof batches)[number])
+      optimizer.step(grad(loss, parameters).clipByNorm(given.clip))
+      return loss
+    })
+    const value = (await loss.item()) as number
+    loss.dispose()
+    return value
   }
   // The figure: how many steps the whole training has.
   await serve({ step, measure: async () => EPOCHS * loader.length })
