@@ -86,9 +86,11 @@ export async function g2p(options: G2pOptions = {}): Promise<G2pResult> {
   const seconds = clock.seconds()
   const done = history.ended === 'epochs' ? 1 : clock.done / clock.steps
   const tokens = Math.round(done * epochs * countTokens(training))
+  const short = done < 1 ? `, ${Math.round(100 * done)} % of what was planned: the time was up` : ''
   say(
-    `\nTrained on ${count(tokens)} letters and phonemes in ${duration(seconds)} (${count(Math.round(tokens / seconds))} per second). Now the test.`,
+    `\nTrained on ${count(tokens)} letters and phonemes in ${duration(seconds)} (${count(Math.round(tokens / seconds))} per second)${short}.`,
   )
+  say(`Now the test ...`)
   model.eval()
 
   const { loss } = await train.evaluate(model, model.loader(pairs(test), { shuffle: false }), {

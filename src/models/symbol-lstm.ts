@@ -33,10 +33,16 @@ export function readSymbols(
     const place = { dtype: weight.dtype, device: weight.device }
     const [B] = symbols.shape as [number]
     const zero = state === undefined ? zeros([B, lstm.hiddenSize], place) : undefined
-    let x: Tensor = nn.functional.embedding(symbols, eye(weight.shape[0] as number, { device: weight.device }).to(weight.dtype)) // [B, T, N], one 1 in each row
+    let x: Tensor = nn.functional.embedding(
+      symbols,
+      eye(weight.shape[0] as number, { device: weight.device }).to(weight.dtype),
+    ) // [B, T, N], one 1 in each row
     const [h, c]: [Tensor[], Tensor[]] = [[], []]
     for (const [k, weights] of lstm.weights.entries()) {
-      const before = { h: zero ?? (state as nn.LSTMState).h.select(0, k), c: zero ?? (state as nn.LSTMState).c.select(0, k) }
+      const before = {
+        h: zero ?? (state as nn.LSTMState).h.select(0, k),
+        c: zero ?? (state as nn.LSTMState).c.select(0, k),
+      }
       if (k > 0) x = nn.functional.dropout(x, lstm.dropout, { training: lstm.training })
       const layer = nn.functional.lstm(x, before, k === 0 ? { ...weights, weightIh: folded } : weights)
       x = layer.output

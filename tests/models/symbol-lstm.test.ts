@@ -3,7 +3,14 @@ import { grad, manualSeed, nn, type Tensor, tensor } from 'quarterturn'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { fold, readSymbols } from '../../src/models/symbol-lstm.js'
 
-const symbols = tensor([[0, 4, 2, 1], [3, 3, 0, 4], [1, 2, 3, 4]], { dtype: 'int64' })
+const symbols = tensor(
+  [
+    [0, 4, 2, 1],
+    [3, 3, 0, 4],
+    [1, 2, 3, 4],
+  ],
+  { dtype: 'int64' },
+)
 let embedding: nn.Embedding
 let lstm: nn.LSTM
 beforeEach(() => {
@@ -34,7 +41,8 @@ describe('readSymbols', () => {
 
   it('gives every parameter the same gradient', async () => {
     const parameters = [...embedding.parameters(), ...lstm.parameters()]
-    const loss = ({ output, state }: { output: Tensor; state: nn.LSTMState }) => output.square().sum().add(state.c.sum())
+    const loss = ({ output, state }: { output: Tensor; state: nn.LSTMState }) =>
+      output.square().sum().add(state.c.sum())
     const [one, other] = [grad(loss(folded()), parameters), grad(loss(plain()), parameters)]
     for (const parameter of parameters) await close(one.get(parameter), other.get(parameter))
   })
@@ -45,6 +53,8 @@ describe('readSymbols', () => {
 
   it('refuses a symbol that the embedding does not have', async () => {
     const odd = tensor([[5]], { dtype: 'int64' })
-    await expect(readSymbols(embedding, lstm, odd, undefined, fold(embedding, lstm)).output.data()).rejects.toMatchObject({ code: 'ERR_RANGE' })
+    await expect(
+      readSymbols(embedding, lstm, odd, undefined, fold(embedding, lstm)).output.data(),
+    ).rejects.toMatchObject({ code: 'ERR_RANGE' })
   })
 })
