@@ -157,6 +157,10 @@ impl CLayer {
         gates * self.shape().hidden
     }
 
+    fn options(&self) -> Options<'_> {
+        Options { reverse: self.reverse, lengths: None, recompute: None }
+    }
+
     unsafe fn layer(&self) -> Layer<'_> {
         let (shape, rows) = (self.shape(), self.rows());
         // SAFETY: `shim/recurrent.cpp` has checked the sizes of the weights.
@@ -168,7 +172,7 @@ impl CLayer {
                 bias_hh: read(self.bias_hh, rows),
             }
         };
-        Layer { shape, options: Options { reverse: self.reverse, lengths: None }, weights, version: self.version }
+        Layer { shape, options: self.options(), weights, version: self.version }
     }
 }
 
@@ -208,9 +212,9 @@ pub unsafe extern "C" fn qt_recurrent_reserve(layer: *const CLayer) -> i64 {
     let layer = unsafe { &*layer };
     let shape = layer.shape();
     let len = match layer.cell() {
-        Cell::Lstm => lstm::reserve_len(&shape),
-        Cell::Gru => gru::reserve_len(&shape),
-        Cell::Rnn(_) => elman::reserve_len(&shape),
+        Cell::Lstm => lstm::reserve_len(&shape, layer.options()),
+        Cell::Gru => gru::reserve_len(&shape, layer.options()),
+        Cell::Rnn(_) => elman::reserve_len(&shape, layer.options()),
     };
     i64::try_from(len).unwrap_or(i64::MAX)
 }
