@@ -62,10 +62,15 @@ type Config = Required<Omit<EncoderDecoderOptions, 'source' | 'target' | 'initRa
  * `decode` reads no padding at all.
  *
  * @example
- * const model = new EncoderDecoder({ source: Vocabulary.of(words), target: Vocabulary.of(pronunciations) })
- * await fit(model, model.loader(pairs), { epochs: 4, clipNorm: 5 })
- * const [[best]] = await model.decode([[...'seabright']], { beam: 4 })
- * await model.save('models/g2p')
+ * const pairs = ['ab', 'ba', 'abba'].map((word) => ({ source: [...word], target: [...word.toUpperCase()] }))
+ * const model = new models.EncoderDecoder({
+ *   source: text.Vocabulary.of(pairs.map((pair) => pair.source)),
+ *   target: text.Vocabulary.of(pairs.map((pair) => pair.target)),
+ * })
+ * await train.fit(model, model.loader(pairs), { epochs: 4, clipNorm: 5 })
+ * const [[best]] = await model.decode([[...'baa']], { beam: 3 })
+ * console.log(best.symbols.join(' '), Math.exp(best.logProbability))
+ * await model.save('capitals')
  */
 export class EncoderDecoder extends nn.Module {
   readonly source: Vocabulary

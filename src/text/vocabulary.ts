@@ -17,9 +17,9 @@ export const EOS_ID = 1
  * With `<UNK>` among them unknown symbols are read as that; without it they throw.
  *
  * @example
- * const letters = new Vocabulary([...'abc'])
- * letters.encode([...'cab']) // [4, 2, 3]
- * letters.decode([4, 2, 3, 1]) // ['c', 'a', 'b']
+ * const letters = new text.Vocabulary([...'abc'])
+ * letters.encode([...'cab'])   // [4, 2, 3]
+ * letters.decode([4, 2, 3, 1])   // ['c', 'a', 'b']
  */
 export class Vocabulary {
   readonly symbols: readonly string[]
