@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { chmodSync, copyFileSync, existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { ensureLibtorch, libtorchEnv } from '../libtorch.mjs'
+import { bundle } from './bundle.mjs'
 import { must, mustTool, root, Stop, say } from './run.mjs'
 import { fingerprint, step } from './stamp.mjs'
 
@@ -56,10 +57,18 @@ export async function buildAddon(env, { write = false } = {}) {
 
 /** dist/: what the package holds. */
 export async function buildLibrary() {
-  const print = fingerprint(['src', 'index.d.ts', 'tsconfig.json', '.config/tsconfig.dist.json', 'package-lock.json'])
+  const print = fingerprint([
+    'src',
+    'index.d.ts',
+    'tsconfig.json',
+    '.config/tsconfig.dist.json',
+    'package-lock.json',
+    'scripts/lib/bundle.mjs',
+  ])
   await step('library', print, ['dist/index.js'], async () => {
-    say('compiling src')
-    await mustTool('tsc', ['-p', '.config/tsconfig.dist.json'])
+    say('bundling src')
+    await bundle()
+    await mustTool('tsc', ['-p', '.config/tsconfig.dist.json']) // the declarations
     chmodSync(join(root, 'dist/cli/main.js'), 0o755) // npx runs it in place
   })
 }

@@ -48,7 +48,14 @@ export function newId(): number {
 }
 
 /** Writes one entry to the current sink. */
-export function write(op: string, flags: number, inputs: readonly number[], outputs: readonly number[], attributes: readonly number[], bytes = 0): void {
+export function write(
+  op: string,
+  flags: number,
+  inputs: readonly number[],
+  outputs: readonly number[],
+  attributes: readonly number[],
+  bytes = 0,
+): void {
   const code = (codes ?? start()).get(op) as number
   sink.words.entry(code + 4096 * flags, inputs, outputs, attributes)
   sink.bytes += bytes
@@ -124,9 +131,17 @@ export function submitUnit(unit: Sink): void {
 }
 
 /** Writes a request to a lane and returns its payload when the engine has answered. */
-export function request(op: string, inputs: readonly number[], attributes: readonly number[], lane: 0 | 1 = 0): Promise<unknown> {
+export function request(
+  op: string,
+  inputs: readonly number[],
+  attributes: readonly number[],
+  lane: 0 | 1 = 0,
+): Promise<unknown> {
   if (isRecording()) {
-    throw new CaptureError(`${op}: a function that is being recorded cannot read values; return the tensor and read it outside`, { op })
+    throw new CaptureError(
+      `${op}: a function that is being recorded cannot read values; return the tensor and read it outside`,
+      { op },
+    )
   }
   return ask((id) => {
     const unit = lane === 1 ? newSink('unit') : main
@@ -252,12 +267,14 @@ function finish(): void {
 /** The user's own line, found by skipping the frames of this package. */
 function trace(sequence: number): void {
   const frames = (new Error().stack ?? '').split('\n').slice(1)
-  const line = frames.find((frame) => !frame.includes(ownFolder) && !frame.includes('node:'))
+  const line = frames.find((frame) => !ownFolders.some((folder) => frame.includes(folder)) && !frame.includes('node:'))
   if (line !== undefined) sites.set(sequence, line.trim().replace(/^at /, ''))
   if (sites.size > TRACED_ENTRIES) sites.delete(sites.keys().next().value as number)
 }
 
-const ownFolder = import.meta.url.replace(/tensor\/queue\.(js|ts)$/, '')
+// Where source maps are on, the frames of dist are shown as lines of src.
+const packageFolder = import.meta.url.replace(/(src|dist)\/(tensor\/)?[^/]*$/, '')
+const ownFolders = [`${packageFolder}src/`, `${packageFolder}dist/`]
 
 /** Operation names that the addon knows, for the test that compares the two tables. */
 export function operations(): string[] {
