@@ -28,14 +28,20 @@ function load(): Native {
   if (process.env.QUARTERTURN_CUDA === '1') openCuda()
   const path = addonPath()
   if (!existsSync(path)) {
-    throw new NativeError(`quarterturn: no addon for ${process.platform}-${process.arch}: ${path} does not exist. Run \`npm run build\` in the repository, or set QUARTERTURN_ADDON`, {
-      expected: path,
-    })
+    throw new NativeError(
+      `quarterturn: no addon for ${process.platform}-${process.arch}: ${path} does not exist. Run \`npm run build\` in the repository, or set QUARTERTURN_ADDON`,
+      {
+        expected: path,
+      },
+    )
   }
   try {
     return createRequire(import.meta.url)(path) as Native
   } catch (cause) {
-    throw new NativeError(`quarterturn: ${path} cannot be loaded: ${firstLine(cause)}. Run \`npm run build\` again; it fetches the libtorch that the addon needs`, { cause })
+    throw new NativeError(
+      `quarterturn: ${path} cannot be loaded: ${firstLine(cause)}. Run \`npm run build\` again; it fetches the libtorch that the addon needs`,
+      { cause },
+    )
   }
 }
 
@@ -49,12 +55,18 @@ function addonPath(): string {
 /** Maps libtorch_cuda before anything asks libtorch about devices: the first question is answered once and for ever. */
 function openCuda(): void {
   const folder = process.env.LIBTORCH
-  const path = folder === undefined ? undefined : [join(folder, 'lib'), folder].map((dir) => join(dir, 'libtorch_cuda.so')).find(existsSync)
+  const path =
+    folder === undefined
+      ? undefined
+      : [join(folder, 'lib'), folder].map((dir) => join(dir, 'libtorch_cuda.so')).find(existsSync)
   if (path === undefined) {
-    throw new NativeError('quarterturn: QUARTERTURN_CUDA=1 needs LIBTORCH to name the torch folder of a CUDA build of PyTorch 2.11: no libtorch_cuda.so was found there', {
-      expected: 'lib/libtorch_cuda.so',
-      got: folder ?? 'LIBTORCH is not set',
-    })
+    throw new NativeError(
+      'quarterturn: QUARTERTURN_CUDA=1 needs LIBTORCH to name the torch folder of a CUDA build of PyTorch 2.11: no libtorch_cuda.so was found there',
+      {
+        expected: 'lib/libtorch_cuda.so',
+        got: folder ?? 'LIBTORCH is not set',
+      },
+    )
   }
   try {
     process.dlopen({ exports: {} } as NodeModule, path, constants.dlopen.RTLD_NOW | constants.dlopen.RTLD_GLOBAL)

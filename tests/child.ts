@@ -21,9 +21,15 @@ export interface ChildOptions {
 }
 
 /** Runs an ES module given as text; `import ... from 'quarterturn'` is the built package. */
-export function runModule(source: string, { env = {}, flags = [], killAfterMs, timeoutMs = 60_000 }: ChildOptions = {}): Promise<Ended> {
+export function runModule(
+  source: string,
+  { env = {}, flags = [], killAfterMs, timeoutMs = 60_000 }: ChildOptions = {},
+): Promise<Ended> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [...flags, '--input-type=module', '--eval', source], { cwd: root, env: { ...process.env, ...env } })
+    const child = spawn(process.execPath, [...flags, '--input-type=module', '--eval', source], {
+      cwd: root,
+      env: { ...process.env, ...env },
+    })
     let stdout = ''
     let stderr = ''
     child.stdout.on('data', (chunk) => (stdout += chunk))

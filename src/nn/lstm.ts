@@ -31,7 +31,10 @@ export class LSTM extends Recurrent {
 
   forward(x: Tensor, state?: LSTMState): { output: Tensor; state: LSTMState } {
     return this.run(['h', 'c'], x, state, (input, [h, c], weights, reverse) => {
-      const result = lstm(input, { h: h as Tensor, c: c as Tensor }, weights, { reverse, implementation: this.implementation })
+      const result = lstm(input, { h: h as Tensor, c: c as Tensor }, weights, {
+        reverse,
+        implementation: this.implementation,
+      })
       return { output: result.output, state: [result.state.h, result.state.c] }
     })
   }

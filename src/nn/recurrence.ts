@@ -43,7 +43,9 @@ export function lstm(
 ): { output: Tensor; state: LSTMState } {
   const { weightIh, weightHh, biasIh, biasHh } = weights
   const { h, c } = state ?? zeroState(x, weightHh, (zero) => ({ h: zero, c: zero }))
-  const [output, hN, cN] = tensors(record('lstm', [x, h, c, weightIh, weightHh, biasIh, biasHh], { reverse, implementation }))
+  const [output, hN, cN] = tensors(
+    record('lstm', [x, h, c, weightIh, weightHh, biasIh, biasHh], { reverse, implementation }),
+  )
   return { output: output as Tensor, state: { h: hN as Tensor, c: cN as Tensor } }
 }
 
@@ -65,11 +67,17 @@ export function rnn(
   x: Tensor,
   state: HiddenState | undefined,
   weights: RecurrentWeights,
-  { reverse = false, implementation = 'quarterturn', nonlinearity = 'tanh' }: SequenceOptions & { nonlinearity?: Nonlinearity } = {},
+  {
+    reverse = false,
+    implementation = 'quarterturn',
+    nonlinearity = 'tanh',
+  }: SequenceOptions & { nonlinearity?: Nonlinearity } = {},
 ): { output: Tensor; state: HiddenState } {
   const { weightIh, weightHh, biasIh, biasHh } = weights
   const { h } = state ?? zeroState(x, weightHh, (zero) => ({ h: zero }))
-  const [output, hN] = tensors(record('rnn', [x, h, weightIh, weightHh, biasIh, biasHh], { reverse, implementation, nonlinearity }))
+  const [output, hN] = tensors(
+    record('rnn', [x, h, weightIh, weightHh, biasIh, biasHh], { reverse, implementation, nonlinearity }),
+  )
   return { output: output as Tensor, state: { h: hN as Tensor } }
 }
 

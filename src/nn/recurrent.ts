@@ -59,7 +59,14 @@ export abstract class Recurrent extends Module {
 
   protected constructor(gates: number, inputSize: number, hiddenSize: number, options: RecurrentOptions) {
     super()
-    const { numLayers = 1, bias = true, dropout: p = 0, bidirectional = false, implementation = 'quarterturn', ...place } = options
+    const {
+      numLayers = 1,
+      bias = true,
+      dropout: p = 0,
+      bidirectional = false,
+      implementation = 'quarterturn',
+      ...place
+    } = options
     const name = new.target.name
     this.inputSize = whole(inputSize, 'inputSize', name, 1)
     this.hiddenSize = whole(hiddenSize, 'hiddenSize', name, 1)
@@ -72,7 +79,11 @@ export abstract class Recurrent extends Module {
       })
     if (!Object.hasOwn(implementations, implementation)) {
       const expected = Object.keys(implementations).join(' or ')
-      throw new ArgumentError(`${name}: implementation must be ${expected}, got ${String(implementation)}`, { op: name, expected, got: String(implementation) })
+      throw new ArgumentError(`${name}: implementation must be ${expected}, got ${String(implementation)}`, {
+        op: name,
+        expected,
+        got: String(implementation),
+      })
     }
     this.dropout = p
     this.implementation = implementation

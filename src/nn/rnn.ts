@@ -38,7 +38,11 @@ export class RNN extends Recurrent {
 
   forward(x: Tensor, state?: HiddenState): { output: Tensor; state: HiddenState } {
     return this.run(['h'], x, state, (input, [h], weights, reverse) => {
-      const result = rnn(input, { h: h as Tensor }, weights, { reverse, implementation: this.implementation, nonlinearity: this.nonlinearity })
+      const result = rnn(input, { h: h as Tensor }, weights, {
+        reverse,
+        implementation: this.implementation,
+        nonlinearity: this.nonlinearity,
+      })
       return { output: result.output, state: [result.state.h] }
     })
   }

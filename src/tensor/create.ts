@@ -3,7 +3,7 @@ import { ArgumentError, DTypeError, OutOfRangeError, ShapeError } from '../error
 import { type DeviceLike, device } from './device.js'
 import { type ArrayOf, checkDType, type DType, dtypes } from './dtype.js'
 import { stage } from './queue.js'
-import { checkShape, elements, show, type Shape } from './shape.js'
+import { checkShape, elements, type Shape, show } from './shape.js'
 import { call, type Nested, type Tensor } from './tensor.js'
 
 export interface TensorOptions<D extends DType = DType> {
@@ -11,13 +11,30 @@ export interface TensorOptions<D extends DType = DType> {
   device?: DeviceLike
 }
 
-export type TypedArray = Float32Array | Float64Array | Int8Array | Uint8Array | Int16Array | Uint16Array | Int32Array | Uint32Array | BigInt64Array
+export type TypedArray =
+  | Float32Array
+  | Float64Array
+  | Int8Array
+  | Uint8Array
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | BigInt64Array
 export type TensorData = Nested<number> | Nested<boolean> | Nested<bigint> | TypedArray
 
 /** The dtype that an array stands for when none is named. */
 type DTypeOf<T> = T extends Float64Array
   ? 'float64'
-  : T extends BigInt64Array | Int8Array | Uint8Array | Int16Array | Uint16Array | Int32Array | Uint32Array | Nested<bigint>
+  : T extends
+        | BigInt64Array
+        | Int8Array
+        | Uint8Array
+        | Int16Array
+        | Uint16Array
+        | Int32Array
+        | Uint32Array
+        | Nested<bigint>
     ? 'int64'
     : T extends Nested<boolean>
       ? 'bool'
@@ -42,11 +59,14 @@ export function tensor<const T extends TensorData, D extends DType = DTypeOf<T>>
   const found = values.shape
   const target = shape === undefined ? found : checkShape(shape, 'tensor')
   if (elements(target) !== elements(found)) {
-    throw new ShapeError(`tensor: ${show(found)} has ${elements(found)} elements, ${show(target)} has ${elements(target)}`, {
-      op: 'tensor',
-      expected: show(target),
-      got: show(found),
-    })
+    throw new ShapeError(
+      `tensor: ${show(found)} has ${elements(found)} elements, ${show(target)} has ${elements(target)}`,
+      {
+        op: 'tensor',
+        expected: show(target),
+        got: show(found),
+      },
+    )
   }
   const type = dtype === undefined ? own : checkDType(dtype, 'tensor')
   const stored = type === 'bfloat16' ? 'float32' : type
@@ -63,7 +83,8 @@ interface Flat {
 function fromView(data: TypedArray): { values: Flat; own: DType } {
   checkBuffer(data)
   const own = data instanceof Float32Array ? 'float32' : data instanceof Float64Array ? 'float64' : 'int64'
-  if (data instanceof DataView || !('length' in data)) throw new ArgumentError('tensor: a DataView has no elements; pass a typed array', { op: 'tensor' })
+  if (data instanceof DataView || !('length' in data))
+    throw new ArgumentError('tensor: a DataView has no elements; pass a typed array', { op: 'tensor' })
   return { values: { flat: data, shape: [data.length] }, own }
 }
 
@@ -73,7 +94,8 @@ export function checkBuffer(data: ArrayBufferView, op = 'tensor'): void {
   const refuse = (what: string): never => {
     throw new ArgumentError(`${op}: ${what}; pass a copy made with slice()`, { op, got: what })
   }
-  if (typeof SharedArrayBuffer !== 'undefined' && buffer instanceof SharedArrayBuffer) refuse('a shared buffer may change while it is read')
+  if (typeof SharedArrayBuffer !== 'undefined' && buffer instanceof SharedArrayBuffer)
+    refuse('a shared buffer may change while it is read')
   if ((buffer as ArrayBuffer & { resizable?: boolean }).resizable) refuse('a resizable buffer may change its length')
   if (isDetached(buffer as ArrayBuffer)) refuse('the buffer is detached')
 }
@@ -98,11 +120,21 @@ function fromNested(data: Nested<Leaf>): { values: Flat; own: DType } {
   collect(data, 0, shape, flat)
   const kind = flat.length === 0 ? 'number' : typeof flat[0]
   if (kind !== 'number' && kind !== 'boolean' && kind !== 'bigint') {
-    throw new DTypeError(`tensor: elements must be numbers, booleans or bigints, got ${flat[0] === null ? 'null' : kind}`, { op: 'tensor', got: kind })
+    throw new DTypeError(
+      `tensor: elements must be numbers, booleans or bigints, got ${flat[0] === null ? 'null' : kind}`,
+      { op: 'tensor', got: kind },
+    )
   }
   const odd = flat.find((x) => typeof x !== kind)
-  if (odd !== undefined) throw new DTypeError(`tensor: elements must all be of one type, got ${kind} and ${typeof odd}`, { op: 'tensor', got: typeof odd })
-  return { values: { flat: flat as number[], shape }, own: kind === 'number' ? 'float32' : kind === 'boolean' ? 'bool' : 'int64' }
+  if (odd !== undefined)
+    throw new DTypeError(`tensor: elements must all be of one type, got ${kind} and ${typeof odd}`, {
+      op: 'tensor',
+      got: typeof odd,
+    })
+  return {
+    values: { flat: flat as number[], shape },
+    own: kind === 'number' ? 'float32' : kind === 'boolean' ? 'bool' : 'int64',
+  }
 }
 
 function collect(data: Nested<Leaf>, depth: number, shape: Shape, out: Leaf[]): void {
@@ -116,7 +148,10 @@ function collect(data: Nested<Leaf>, depth: number, shape: Shape, out: Leaf[]): 
 }
 
 function ragged(depth: number, shape: Shape): ShapeError {
-  return new ShapeError(`tensor: the arrays differ in length or depth at level ${depth}; the first ones make ${show(shape)}`, { op: 'tensor', expected: show(shape) })
+  return new ShapeError(
+    `tensor: the arrays differ in length or depth at level ${depth}; the first ones make ${show(shape)}`,
+    { op: 'tensor', expected: show(shape) },
+  )
 }
 
 function convert(flat: ArrayLike<number | bigint | boolean>, dtype: DType): ArrayOf[DType] {
@@ -139,10 +174,14 @@ const limit = 2n ** 63n
 
 function toBigInt(value: number | bigint | boolean): bigint {
   if (typeof value === 'number' && !Number.isSafeInteger(value)) {
-    throw new OutOfRangeError(`tensor: int64 elements must be whole numbers within ±2⁵³, got ${value}`, { op: 'tensor', got: String(value) })
+    throw new OutOfRangeError(`tensor: int64 elements must be whole numbers within ±2⁵³, got ${value}`, {
+      op: 'tensor',
+      got: String(value),
+    })
   }
   const big = BigInt(value)
-  if (big >= limit || big < -limit) throw new OutOfRangeError(`tensor: ${big} does not fit an int64`, { op: 'tensor', got: String(big) })
+  if (big >= limit || big < -limit)
+    throw new OutOfRangeError(`tensor: ${big} does not fit an int64`, { op: 'tensor', got: String(big) })
   return big
 }
 
@@ -151,9 +190,19 @@ function bytesOf(array: ArrayBufferView): Uint8Array {
 }
 
 /** Every element `value`. */
-export function full<D extends DType = 'float32'>(shape: Shape, value: number, { dtype, device: where = 'cpu' }: TensorOptions<D> = {}): Tensor<D> {
-  if (typeof value !== 'number') throw new ArgumentError(`full: value must be a number, got ${typeof value}`, { op: 'full', got: typeof value })
-  return call<D>('full', [], { shape: checkShape(shape, 'full'), value, dtype: checkDType(dtype ?? 'float32', 'full'), device: device(where, 'full') })
+export function full<D extends DType = 'float32'>(
+  shape: Shape,
+  value: number,
+  { dtype, device: where = 'cpu' }: TensorOptions<D> = {},
+): Tensor<D> {
+  if (typeof value !== 'number')
+    throw new ArgumentError(`full: value must be a number, got ${typeof value}`, { op: 'full', got: typeof value })
+  return call<D>('full', [], {
+    shape: checkShape(shape, 'full'),
+    value,
+    dtype: checkDType(dtype ?? 'float32', 'full'),
+    device: device(where, 'full'),
+  })
 }
 
 export function zeros<D extends DType = 'float32'>(shape: Shape, options?: TensorOptions<D>): Tensor<D> {
@@ -177,18 +226,38 @@ export function onesLike<D extends DType>(x: Tensor<D>): Tensor<D> {
  * start, start + step, … below `end`. With one number: 0 … n−1. Whole numbers give int64 unless `dtype` is named.
  */
 export function arange(end: number): Tensor<'int64'>
-export function arange<D extends DType = 'int64'>(start: number, end: number, options?: TensorOptions<D> & { step?: number }): Tensor<D>
-export function arange(first: number, second?: number, { step = 1, dtype, device: where = 'cpu' }: TensorOptions & { step?: number } = {}): Tensor {
+export function arange<D extends DType = 'int64'>(
+  start: number,
+  end: number,
+  options?: TensorOptions<D> & { step?: number },
+): Tensor<D>
+export function arange(
+  first: number,
+  second?: number,
+  { step = 1, dtype, device: where = 'cpu' }: TensorOptions & { step?: number } = {},
+): Tensor {
   const [start, end] = second === undefined ? [0, first] : [first, second]
   if (![start, end, step].every(Number.isFinite) || step === 0) {
-    throw new ArgumentError(`arange: start, end and step must be finite and step not 0, got ${start}, ${end}, ${step}`, { op: 'arange' })
+    throw new ArgumentError(
+      `arange: start, end and step must be finite and step not 0, got ${start}, ${end}, ${step}`,
+      { op: 'arange' },
+    )
   }
   const whole = [start, end, step].every(Number.isInteger)
-  return call('arange', [], { start, end, step, dtype: checkDType(dtype ?? (whole ? 'int64' : 'float32'), 'arange'), device: device(where, 'arange') })
+  return call('arange', [], {
+    start,
+    end,
+    step,
+    dtype: checkDType(dtype ?? (whole ? 'int64' : 'float32'), 'arange'),
+    device: device(where, 'arange'),
+  })
 }
 
 /** The identity matrix [n, n]. */
 export function eye(n: number, options?: TensorOptions<'float32'>): Tensor<'float32'> {
   const i = arange(n)
-  return i.unsqueeze(0).eq(i.unsqueeze(1)).to('float32', options?.device ?? 'cpu')
+  return i
+    .unsqueeze(0)
+    .eq(i.unsqueeze(1))
+    .to('float32', options?.device ?? 'cpu')
 }

@@ -55,7 +55,11 @@ export function checkDType(value: unknown, op: string): DType {
       got: 'float16',
     })
   }
-  throw new DTypeError(`${op}: dtype must be one of ${expected}, got ${String(value)}`, { op, expected, got: String(value) })
+  throw new DTypeError(`${op}: dtype must be one of ${expected}, got ${String(value)}`, {
+    op,
+    expected,
+    got: String(value),
+  })
 }
 
 export function isFloat(dtype: DType): dtype is FloatDType {

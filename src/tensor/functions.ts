@@ -18,7 +18,8 @@ export function stack<D extends DType>(tensors: readonly Tensor<D>[], dim = 0): 
 
 function some(tensors: readonly Tensor[], op: string): Tensor {
   const first = tensors[0]
-  if (first === undefined) throw new ArgumentError(`${op}: at least one tensor is needed`, { op, expected: 'tensors', got: 'none' })
+  if (first === undefined)
+    throw new ArgumentError(`${op}: at least one tensor is needed`, { op, expected: 'tensors', got: 'none' })
   return first
 }
 

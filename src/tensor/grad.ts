@@ -1,6 +1,6 @@
 // Gradients: the backward pass as an operation, and its result keyed by variable.
 import { ArgumentError, ShapeError } from '../errors.js'
-import { type Handle, record, type Result, withGrad } from './record.js'
+import { type Handle, type Result, record, withGrad } from './record.js'
 import { sameShape, show } from './shape.js'
 import { call, Tensor } from './tensor.js'
 
@@ -26,25 +26,44 @@ export interface GradOptions {
 export function grad(loss: Tensor, variables: Iterable<Tensor>, options: GradOptions = {}): Gradients {
   const { retain = false, createGraph = false, unused = 'error', gradient } = options
   const targets = [...variables]
-  if (targets.length === 0) throw new ArgumentError('grad: no variables were given', { op: 'grad', expected: 'variables', got: 'none' })
+  if (targets.length === 0)
+    throw new ArgumentError('grad: no variables were given', { op: 'grad', expected: 'variables', got: 'none' })
   if (!loss.requiresGrad) {
-    throw new ArgumentError('grad: the loss depends on nothing that takes gradients: was it computed under noGrad, or detached?', { op: 'grad' })
+    throw new ArgumentError(
+      'grad: the loss depends on nothing that takes gradients: was it computed under noGrad, or detached?',
+      { op: 'grad' },
+    )
   }
   if (gradient === undefined ? loss.size !== 1 : !sameShape(gradient.shape, loss.shape)) {
-    throw new ShapeError(`grad: the loss must be a scalar, or a gradient of its shape be given; it is ${show(loss.shape)}`, {
-      op: 'grad',
-      expected: 'a scalar',
-      got: show(loss.shape),
-    })
+    throw new ShapeError(
+      `grad: the loss must be a scalar, or a gradient of its shape be given; it is ${show(loss.shape)}`,
+      {
+        op: 'grad',
+        expected: 'a scalar',
+        got: show(loss.shape),
+      },
+    )
   }
   for (const target of targets) {
-    if (!target.requiresGrad) throw new ArgumentError(`grad: ${nameOf(target)} takes no gradients (requiresGrad is false)`, { op: 'grad', got: String(target) })
+    if (!target.requiresGrad)
+      throw new ArgumentError(`grad: ${nameOf(target)} takes no gradients (requiresGrad is false)`, {
+        op: 'grad',
+        got: String(target),
+      })
   }
   const metas = targets.map(({ shape, dtype, device }) => ({ shape, dtype, device }))
   const results = withGrad(createGraph, () =>
-    record('grad', [loss, gradient, ...targets], { metas, retain: retain || createGraph, createGraph, zeros: unused === 'zeros' }),
+    record('grad', [loss, gradient, ...targets], {
+      metas,
+      retain: retain || createGraph,
+      createGraph,
+      zeros: unused === 'zeros',
+    }),
   )
-  return new Gradients(targets, results.map((result) => new Tensor(result)))
+  return new Gradients(
+    targets,
+    results.map((result) => new Tensor(result)),
+  )
 }
 
 function nameOf(tensor: Tensor): string {
@@ -66,7 +85,8 @@ export class Gradients {
   /** @throws ArgumentError for a variable that is not among them. */
   get(variable: Tensor): Tensor {
     const gradient = this.#of.get(variable)
-    if (gradient === undefined) throw new ArgumentError(`Gradients.get: there is no gradient for ${nameOf(variable)}`, { op: 'Gradients.get' })
+    if (gradient === undefined)
+      throw new ArgumentError(`Gradients.get: there is no gradient for ${nameOf(variable)}`, { op: 'Gradients.get' })
     return gradient
   }
 
@@ -85,16 +105,28 @@ export class Gradients {
   /** The sum of two: matched by variable; one that only one of them has is taken as it is. */
   add(other: Gradients): Gradients {
     const both = [...this.#of.keys()].filter((variable) => other.has(variable))
-    const sums = this.#foreach('foreachAdd', [...both.map((v) => this.get(v)), ...both.map((v) => other.get(v))], both, {})
+    const sums = this.#foreach(
+      'foreachAdd',
+      [...both.map((v) => this.get(v)), ...both.map((v) => other.get(v))],
+      both,
+      {},
+    )
     const merged = new Map([...this.#of, ...other])
-    both.forEach((variable, i) => merged.set(variable, sums[i] as Tensor))
+    for (const [i, variable] of both.entries()) merged.set(variable, sums[i] as Tensor)
     return new Gradients([...merged.keys()], [...merged.values()])
   }
 
   /** All multiplied by a number. */
   scale(factor: number): Gradients {
-    if (!Number.isFinite(factor)) throw new ArgumentError(`Gradients.scale: factor must be finite, got ${factor}`, { op: 'Gradients.scale', got: String(factor) })
-    return new Gradients(this.#variables(), this.#foreach('foreachScale', this.#values(), this.#variables(), { factor }))
+    if (!Number.isFinite(factor))
+      throw new ArgumentError(`Gradients.scale: factor must be finite, got ${factor}`, {
+        op: 'Gradients.scale',
+        got: String(factor),
+      })
+    return new Gradients(
+      this.#variables(),
+      this.#foreach('foreachScale', this.#values(), this.#variables(), { factor }),
+    )
   }
 
   /** √Σ g², over all of them together: a scalar. */
@@ -104,8 +136,15 @@ export class Gradients {
 
   /** Scaled so that their common norm is at most `maxNorm`: g · min(1, maxNorm / (norm + 10⁻⁶)), as `clip_grad_norm_` of PyTorch. */
   clipByNorm(maxNorm: number): Gradients {
-    if (!(maxNorm > 0)) throw new ArgumentError(`Gradients.clipByNorm: maxNorm must be > 0, got ${maxNorm}`, { op: 'Gradients.clipByNorm', got: String(maxNorm) })
-    return new Gradients(this.#variables(), this.#foreach('foreachClip', this.#values(), this.#variables(), { maxNorm }))
+    if (!(maxNorm > 0))
+      throw new ArgumentError(`Gradients.clipByNorm: maxNorm must be > 0, got ${maxNorm}`, {
+        op: 'Gradients.clipByNorm',
+        got: String(maxNorm),
+      })
+    return new Gradients(
+      this.#variables(),
+      this.#foreach('foreachClip', this.#values(), this.#variables(), { maxNorm }),
+    )
   }
 
   /** Frees them now. */
@@ -125,7 +164,12 @@ export class Gradients {
     return [...this.#of.values()]
   }
 
-  #foreach(op: 'foreachAdd' | 'foreachScale' | 'foreachClip', inputs: readonly Handle[], like: readonly Tensor[], attributes: object): Tensor[] {
+  #foreach(
+    op: 'foreachAdd' | 'foreachScale' | 'foreachClip',
+    inputs: readonly Handle[],
+    like: readonly Tensor[],
+    attributes: object,
+  ): Tensor[] {
     if (like.length === 0) return []
     const metas = like.map(({ shape, dtype, device }) => ({ shape, dtype, device }))
     return record(op, inputs, { ...attributes, metas } as never).map((result: Result) => new Tensor(result))

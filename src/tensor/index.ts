@@ -2,13 +2,31 @@
 export * from './create.js'
 export { type Device, type DeviceLike, device, devices } from './device.js'
 export type { ArrayOf, DType, ElementOf, FloatDType } from './dtype.js'
-export { type LoadOptions, loadCheckpointFile, loadSafetensors, type NamedTensors, saveSafetensors, type TensorFile } from './file.js'
+export {
+  type LoadOptions,
+  loadCheckpointFile,
+  loadSafetensors,
+  type NamedTensors,
+  saveSafetensors,
+  type TensorFile,
+} from './file.js'
 export * from './functions.js'
-export { type GradOptions, Gradients, grad } from './grad.js'
+export { Gradients, type GradOptions, grad } from './grad.js'
 export { ahead } from './lane.js'
 export { type Memory, memory } from './memory.js'
 export { type BackwardContext, checkpoint, customGrad, type ScanOptions, scan } from './program.js'
-export { dropout, Generator, type GeneratorState, generator, manualSeed, normal, permutation, randint, uniform, withGenerator } from './random.js'
+export {
+  dropout,
+  Generator,
+  type GeneratorState,
+  generator,
+  manualSeed,
+  normal,
+  permutation,
+  randint,
+  uniform,
+  withGenerator,
+} from './random.js'
 export { isGradEnabled } from './record.js'
 export { noGrad, scope } from './scope.js'
 export type { Shape } from './shape.js'

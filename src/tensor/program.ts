@@ -1,7 +1,7 @@
 // Sub-programs: functions recorded once and run again by the engine: checkpoint, customGrad, scan.
 import { ArgumentError, CaptureError, ShapeError } from '../errors.js'
 import { into, newId, newSink, write } from './queue.js'
-import { type Handle, inputId, type Meta, type Program, record, type Result, withProgram } from './record.js'
+import { type Handle, inputId, type Meta, type Program, type Result, record, withProgram } from './record.js'
 import { synchronous } from './scope.js'
 import { axis as checkAxis, sameShape, show, without } from './shape.js'
 import { Tensor } from './tensor.js'
@@ -39,11 +39,18 @@ class Recording implements Program {
 }
 
 /** Records `fn` over placeholders for `inputs` and defines it in the engine; `captured` variables join the inputs at `position`. */
-function define(op: string, inputs: readonly (Meta & { requiresGrad: boolean })[], fn: (placeholders: Tensor[]) => unknown, position = inputs.length, liftsVariables = true): Recorded {
+function define(
+  op: string,
+  inputs: readonly (Meta & { requiresGrad: boolean })[],
+  fn: (placeholders: Tensor[]) => unknown,
+  position = inputs.length,
+  liftsVariables = true,
+): Recorded {
   const recording = new Recording(op, liftsVariables)
   const sink = newSink('program')
   const placeholders = inputs.map(
-    ({ shape, dtype, device, requiresGrad }) => new Tensor({ id: newId(), shape, dtype, device, requiresGrad, program: recording, lane: 0, bytes: 0 }),
+    ({ shape, dtype, device, requiresGrad }) =>
+      new Tensor({ id: newId(), shape, dtype, device, requiresGrad, program: recording, lane: 0, bytes: 0 }),
   )
   const { form, outputs, outputIds } = into(sink, () =>
     withProgram(recording, () => {
@@ -80,7 +87,10 @@ function forget({ id }: Recorded): void {
  */
 export function checkpoint<A extends readonly Tensor[], T extends Tree>(fn: (...inputs: A) => T, ...inputs: A): T {
   const recorded = define('checkpoint', inputs, (placeholders) => fn(...(placeholders as unknown as A)))
-  const results = record('checkpoint', [...inputs, ...recorded.captured], { metas: recorded.outputs, program: recorded.id })
+  const results = record('checkpoint', [...inputs, ...recorded.captured], {
+    metas: recorded.outputs,
+    program: recorded.id,
+  })
   forget(recorded)
   return shaped(recorded.form as T, results)
 }
@@ -102,7 +112,13 @@ export function customGrad<A extends readonly Tensor[], T extends Tree>(
   backward: (context: BackwardContext) => readonly (Tensor | undefined)[],
 ): (...inputs: A) => T {
   return (...inputs) => {
-    const ahead = define('customGrad', inputs, (placeholders) => forward(...(placeholders as unknown as A)), inputs.length, false)
+    const ahead = define(
+      'customGrad',
+      inputs,
+      (placeholders) => forward(...(placeholders as unknown as A)),
+      inputs.length,
+      false,
+    )
     const given = [...inputs, ...ahead.outputs, ...ahead.outputs].map((m) => ({ ...meta(m), requiresGrad: true }))
     const back = defineBackward(given, inputs, ahead.outputs.length, backward)
     const results = record('customGrad', inputs, { metas: ahead.outputs, forward: ahead.id, backward: back.id })
@@ -124,9 +140,16 @@ function defineBackward(
     'customGrad',
     given,
     (all) => {
-      const gradients = backward({ inputs: all.slice(0, n), outputs: all.slice(n, n + outputs), gradients: all.slice(n + outputs) })
+      const gradients = backward({
+        inputs: all.slice(0, n),
+        outputs: all.slice(n, n + outputs),
+        gradients: all.slice(n + outputs),
+      })
       if (!Array.isArray(gradients) || gradients.length !== n) {
-        throw new ArgumentError(`customGrad: backward must return one gradient (or undefined) per input, ${n} in all`, { op: 'customGrad', expected: String(n) })
+        throw new ArgumentError(`customGrad: backward must return one gradient (or undefined) per input, ${n} in all`, {
+          op: 'customGrad',
+          expected: String(n),
+        })
       }
       return (gradients as readonly (Tensor | undefined)[]).map((gradient, i) => {
         const input = all[i] as Tensor
@@ -173,7 +196,11 @@ export function scan<S extends Tree, X extends Tree, Y extends Tree, C extends T
   const sequences = leaves(xs, 'scan')
   const fixed = leaves(constants, 'scan')
   const along = scanAxis(sequences, axis)
-  const slices = sequences.map((x) => ({ ...meta(x), shape: without(x.shape, along.axis), requiresGrad: x.requiresGrad }))
+  const slices = sequences.map((x) => ({
+    ...meta(x),
+    shape: without(x.shape, along.axis),
+    requiresGrad: x.requiresGrad,
+  }))
   const carried = states.map((s) => ({ ...meta(s), requiresGrad: true }))
   const recorded = define(
     'scan',
@@ -183,14 +210,20 @@ export function scan<S extends Tree, X extends Tree, Y extends Tree, C extends T
       const state = rebuild(init, () => all[next++] as Tensor)
       const x = rebuild(xs, () => all[next++] as Tensor)
       next = 0
-      const result = body(state, x, rebuild(constants, () => all[next++] as Tensor))
+      const result = body(
+        state,
+        x,
+        rebuild(constants, () => all[next++] as Tensor),
+      )
       checkState(states, leaves(result.state, 'scan'))
       return [result.state, result.output]
     },
     fixed.length,
   )
   const final = recorded.outputs.slice(0, states.length)
-  const stacked = recorded.outputs.slice(states.length).map((m) => ({ ...m, shape: withStep(m, along.axis, along.steps) }))
+  const stacked = recorded.outputs
+    .slice(states.length)
+    .map((m) => ({ ...m, shape: withStep(m, along.axis, along.steps) }))
   const results = record('scan', [...fixed, ...recorded.captured, ...states, ...sequences], {
     metas: [...final, ...stacked],
     program: recorded.id,
@@ -207,24 +240,35 @@ export function scan<S extends Tree, X extends Tree, Y extends Tree, C extends T
 
 function scanAxis(sequences: readonly Tensor[], axis: number): { axis: number; steps: number } {
   const first = sequences[0]
-  if (first === undefined) throw new ArgumentError('scan: at least one sequence is needed', { op: 'scan', expected: 'sequences', got: 'none' })
+  if (first === undefined)
+    throw new ArgumentError('scan: at least one sequence is needed', { op: 'scan', expected: 'sequences', got: 'none' })
   const at = checkAxis(axis, first.rank, 'scan')
   const steps = first.shape[at] as number
   for (const x of sequences) {
     if (x.shape[at] !== steps) {
-      throw new ShapeError(`scan: every sequence must have ${steps} steps along axis ${at}, got ${show(x.shape)}`, { op: 'scan', expected: String(steps), got: show(x.shape) })
+      throw new ShapeError(`scan: every sequence must have ${steps} steps along axis ${at}, got ${show(x.shape)}`, {
+        op: 'scan',
+        expected: String(steps),
+        got: show(x.shape),
+      })
     }
   }
   return { axis: at, steps }
 }
 
 function withStep({ shape }: Meta, axis: number, steps: number): number[] {
-  if (axis > shape.length) throw new ShapeError(`scan: an output of shape ${show(shape)} has no place for axis ${axis}`, { op: 'scan', got: show(shape) })
+  if (axis > shape.length)
+    throw new ShapeError(`scan: an output of shape ${show(shape)} has no place for axis ${axis}`, {
+      op: 'scan',
+      got: show(shape),
+    })
   return [...shape.slice(0, axis), steps, ...shape.slice(axis)]
 }
 
 function checkState(before: readonly Tensor[], after: readonly Tensor[]): void {
-  const same = before.length === after.length && before.every((s, i) => sameShape(s.shape, after[i]?.shape ?? [-1]) && s.dtype === after[i]?.dtype)
+  const same =
+    before.length === after.length &&
+    before.every((s, i) => sameShape(s.shape, after[i]?.shape ?? [-1]) && s.dtype === after[i]?.dtype)
   if (same) return
   const text = (all: readonly Tensor[]): string => all.map(({ dtype, shape }) => `${dtype} ${show(shape)}`).join(', ')
   throw new ShapeError(`scan: the state must keep its form: it was ${text(before)}, the body returned ${text(after)}`, {

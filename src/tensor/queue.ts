@@ -275,8 +275,3 @@ function trace(sequence: number): void {
 // Where source maps are on, the frames of dist are shown as lines of src.
 const packageFolder = import.meta.url.replace(/(src|dist)\/(tensor\/)?[^/]*$/, '')
 const ownFolders = [`${packageFolder}src/`, `${packageFolder}dist/`]
-
-/** Operation names that the addon knows, for the test that compares the two tables. */
-export function operations(): string[] {
-  return [...(codes ?? start()).keys()]
-}

@@ -1,11 +1,12 @@
 // Randomness: a counter-based generator whose counters are drawn when an operation is recorded.
+
+import { ArgumentError } from '../errors.js'
+import type { TensorOptions } from './create.js'
 import { type DeviceLike, device } from './device.js'
 import { checkDType, type DType, type FloatDType } from './dtype.js'
 import type { Draw } from './ops/create.js'
 import { checkShape, elements, type Shape, whole } from './shape.js'
 import { call, type Tensor } from './tensor.js'
-import { ArgumentError } from '../errors.js'
-import type { TensorOptions } from './create.js'
 
 export interface GeneratorState {
   readonly seed: string
@@ -77,39 +78,80 @@ export function withGenerator<T>(inner: Generator, fn: () => T): T {
 }
 
 /** Uniform on low ≤ x < high. */
-export function uniform<D extends FloatDType = 'float32'>(shape: Shape, low = 0, high = 1, options: TensorOptions<D> = {}): Tensor<D> {
+export function uniform<D extends FloatDType = 'float32'>(
+  shape: Shape,
+  low = 0,
+  high = 1,
+  options: TensorOptions<D> = {},
+): Tensor<D> {
   return distribution('uniform', shape, low, high, options)
 }
 
 /** Normal with this mean and standard deviation. */
-export function normal<D extends FloatDType = 'float32'>(shape: Shape, mean = 0, std = 1, options: TensorOptions<D> = {}): Tensor<D> {
+export function normal<D extends FloatDType = 'float32'>(
+  shape: Shape,
+  mean = 0,
+  std = 1,
+  options: TensorOptions<D> = {},
+): Tensor<D> {
   return distribution('normal', shape, mean, std, options)
 }
 
-function distribution<D extends FloatDType>(op: 'uniform' | 'normal', shape: Shape, a: number, b: number, { dtype, device: where = 'cpu' }: TensorOptions<D>): Tensor<D> {
-  if (!Number.isFinite(a) || !Number.isFinite(b)) throw new ArgumentError(`${op}: parameters must be finite, got ${a} and ${b}`, { op, got: `${a}, ${b}` })
+function distribution<D extends FloatDType>(
+  op: 'uniform' | 'normal',
+  shape: Shape,
+  a: number,
+  b: number,
+  { dtype, device: where = 'cpu' }: TensorOptions<D>,
+): Tensor<D> {
+  if (!Number.isFinite(a) || !Number.isFinite(b))
+    throw new ArgumentError(`${op}: parameters must be finite, got ${a} and ${b}`, { op, got: `${a}, ${b}` })
   const size = checkShape(shape, op)
   const type = checkDType(dtype ?? 'float32', op)
   return call<D>(op, [], { ...ambient.draw(elements(size)), a, b, shape: size, dtype: type, device: device(where, op) })
 }
 
 /** Whole numbers, low ≤ x < high. */
-export function randint(shape: Shape, low: number, high: number, { device: where = 'cpu' }: { device?: DeviceLike } = {}): Tensor<'int64'> {
+export function randint(
+  shape: Shape,
+  low: number,
+  high: number,
+  { device: where = 'cpu' }: { device?: DeviceLike } = {},
+): Tensor<'int64'> {
   if (!Number.isSafeInteger(low) || !Number.isSafeInteger(high) || high <= low) {
-    throw new ArgumentError(`randint: low and high must be whole numbers, low < high, got ${low} and ${high}`, { op: 'randint', got: `${low}, ${high}` })
+    throw new ArgumentError(`randint: low and high must be whole numbers, low < high, got ${low} and ${high}`, {
+      op: 'randint',
+      got: `${low}, ${high}`,
+    })
   }
   const size = checkShape(shape, 'randint')
-  return call('randint', [], { ...ambient.draw(elements(size)), low, high, shape: size, dtype: 'int64' as DType, device: device(where, 'randint') })
+  return call('randint', [], {
+    ...ambient.draw(elements(size)),
+    low,
+    high,
+    shape: size,
+    dtype: 'int64' as DType,
+    device: device(where, 'randint'),
+  })
 }
 
 /** The numbers 0 … n−1 in random order. */
 export function permutation(n: number, { device: where = 'cpu' }: { device?: DeviceLike } = {}): Tensor<'int64'> {
-  return call('permutation', [], { ...ambient.draw(whole(n, 'n', 'permutation')), n, device: device(where, 'permutation') })
+  return call('permutation', [], {
+    ...ambient.draw(whole(n, 'n', 'permutation')),
+    n,
+    device: device(where, 'permutation'),
+  })
 }
 
 /** Zeroes each element with probability p and scales the rest by 1/(1−p). */
 export function dropout<D extends DType>(x: Tensor<D>, p: number): Tensor<D> {
-  if (!(p >= 0 && p <= 1)) throw new ArgumentError(`dropout: p must be within 0 … 1, got ${String(p)}`, { op: 'dropout', expected: '0 … 1', got: String(p) })
+  if (!(p >= 0 && p <= 1))
+    throw new ArgumentError(`dropout: p must be within 0 … 1, got ${String(p)}`, {
+      op: 'dropout',
+      expected: '0 … 1',
+      got: String(p),
+    })
   return p === 0 ? x : call<D>('dropout', [x], { ...ambient.draw(x.size), p })
 }
 
@@ -119,7 +161,10 @@ function randomSeed(): bigint {
 }
 
 function badSeed(seed: number | bigint): ArgumentError {
-  return new ArgumentError(`seed must be a whole number from 0 to 2⁶⁴−1 (as a bigint beyond 2⁵³), got ${String(seed)}`, { op: 'manualSeed', got: String(seed) })
+  return new ArgumentError(
+    `seed must be a whole number from 0 to 2⁶⁴−1 (as a bigint beyond 2⁵³), got ${String(seed)}`,
+    { op: 'manualSeed', got: String(seed) },
+  )
 }
 
 /** SplitMix64's finaliser (Steele, Lea and Flood 2014). */

@@ -1,6 +1,6 @@
 // Recording one operation: its shape rule runs at once, at the user's own line; its entry goes to the queue.
 import { CaptureError, DeviceError, DisposedError } from '../errors.js'
-import { type Device } from './device.js'
+import type { Device } from './device.js'
 import { type DType, dtypes, isFloat } from './dtype.js'
 import { type Attributes, type OpName, ops } from './ops/index.js'
 import { currentLane, newId, write } from './queue.js'
@@ -66,18 +66,18 @@ export function withProgram<T>(inner: Program, fn: () => T): T {
   }
 }
 
-export function bytesOf(meta: Meta): number {
-  return elements(meta.shape) * dtypes[meta.dtype].bytes
-}
-
 /** The id to write for an input: checks that it is alive and belongs here. */
 export function inputId(handle: Handle, op: string): number {
   if (handle.id === 0) {
-    throw new DisposedError(`${op}: this tensor was disposed: by dispose(), or at the end of the scope that made it`, { op })
+    throw new DisposedError(`${op}: this tensor was disposed: by dispose(), or at the end of the scope that made it`, {
+      op,
+    })
   }
   if (handle.program === program) return handle.id
   if (program !== undefined) return program.capture(handle, op)
-  throw new CaptureError(`${op}: this tensor belongs to a recorded function; return it from there to use it outside`, { op })
+  throw new CaptureError(`${op}: this tensor belongs to a recorded function; return it from there to use it outside`, {
+    op,
+  })
 }
 
 /**
@@ -85,7 +85,11 @@ export function inputId(handle: Handle, op: string): number {
  *
  * @throws ShapeError, DTypeError, DeviceError, DisposedError, CaptureError before anything is queued.
  */
-export function record<N extends OpName>(name: N, inputs: readonly (Handle | undefined)[], attributes: Attributes<N>): Result[] {
+export function record<N extends OpName>(
+  name: N,
+  inputs: readonly (Handle | undefined)[],
+  attributes: Attributes<N>,
+): Result[] {
   const spec = ops[name]
   const ids = new Array<number>(inputs.length)
   let device: Device | undefined

@@ -22,7 +22,11 @@ export function synchronous<T>(fn: () => T, op: string): T {
   const result = fn()
   if (result instanceof Promise) {
     result.catch(() => {})
-    throw new ArgumentError(`${op}: the function must be synchronous; await outside of it`, { op, expected: 'a synchronous function', got: 'a Promise' })
+    throw new ArgumentError(`${op}: the function must be synchronous; await outside of it`, {
+      op,
+      expected: 'a synchronous function',
+      got: 'a Promise',
+    })
   }
   return result
 }

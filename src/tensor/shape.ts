@@ -19,10 +19,15 @@ export function sameShape(a: Shape, b: Shape): boolean {
 
 /** A shape given by the user: sizes must be whole and not negative, and the whole must be addressable. */
 export function checkShape(shape: Shape, op: string): Shape {
-  if (!Array.isArray(shape)) throw new ShapeError(`${op}: shape must be an array of sizes, got ${String(shape)}`, { op })
+  if (!Array.isArray(shape))
+    throw new ShapeError(`${op}: shape must be an array of sizes, got ${String(shape)}`, { op })
   for (const size of shape) {
     if (!Number.isSafeInteger(size) || size < 0) {
-      throw new ShapeError(`${op}: sizes must be whole numbers ≥ 0, got ${show(shape)}`, { op, expected: 'whole numbers ≥ 0', got: show(shape) })
+      throw new ShapeError(`${op}: sizes must be whole numbers ≥ 0, got ${show(shape)}`, {
+        op,
+        expected: 'whole numbers ≥ 0',
+        got: show(shape),
+      })
     }
   }
   if (!Number.isSafeInteger(elements(shape))) {
@@ -40,7 +45,11 @@ export function broadcast(a: Shape, b: Shape, op: string): Shape {
     const x = a[a.length - i] ?? 1
     const y = b[b.length - i] ?? 1
     if (x !== y && x !== 1 && y !== 1) {
-      throw new ShapeError(`${op}: shapes ${show(a)} and ${show(b)} do not broadcast`, { op, expected: show(a), got: show(b) })
+      throw new ShapeError(`${op}: shapes ${show(a)} and ${show(b)} do not broadcast`, {
+        op,
+        expected: show(a),
+        got: show(b),
+      })
     }
     out[length - i] = x === 1 ? y : x
   }
@@ -60,7 +69,8 @@ export function axis(dim: number, rank: number, op: string): number {
 export function axes(dims: number | readonly number[] | undefined, rank: number, op: string): number[] {
   if (dims === undefined) return []
   const out = (typeof dims === 'number' ? [dims] : dims).map((dim) => axis(dim, rank, op))
-  if (new Set(out).size !== out.length) throw new ShapeError(`${op}: axes must differ, got ${show(out)}`, { op, got: show(out) })
+  if (new Set(out).size !== out.length)
+    throw new ShapeError(`${op}: axes must differ, got ${show(out)}`, { op, got: show(out) })
   return out
 }
 
@@ -81,8 +91,13 @@ export function withSize(shape: Shape, dim: number, size: number): Shape {
 /** A whole number within bounds, named in the message. */
 export function whole(value: number, name: string, op: string, least = 0, most = Number.MAX_SAFE_INTEGER): number {
   if (!Number.isSafeInteger(value) || value < least || value > most) {
-    const expected = most === Number.MAX_SAFE_INTEGER ? `a whole number ≥ ${least}` : `a whole number from ${least} to ${most}`
-    throw new ArgumentError(`${op}: ${name} must be ${expected}, got ${String(value)}`, { op, expected, got: String(value) })
+    const expected =
+      most === Number.MAX_SAFE_INTEGER ? `a whole number ≥ ${least}` : `a whole number from ${least} to ${most}`
+    throw new ArgumentError(`${op}: ${name} must be ${expected}, got ${String(value)}`, {
+      op,
+      expected,
+      got: String(value),
+    })
   }
   return value
 }

@@ -5,9 +5,9 @@ import { type Device, type DeviceLike, device } from './device.js'
 import { type ArrayOf, checkDType, type DType, dtypes, type ElementOf, type FloatDType, fromBfloat16 } from './dtype.js'
 import { abandon, adopt } from './lifetime.js'
 import type { Attributes, OpName } from './ops/index.js'
-import { type Handle, inputId, type Program, record, type Result } from './record.js'
 import { request } from './queue.js'
-import { axes, axis, checkShape, elements, show, type Shape, whole } from './shape.js'
+import { type Handle, inputId, type Program, type Result, record } from './record.js'
+import { axes, axis, checkShape, elements, type Shape, show, whole } from './shape.js'
 
 /** The dtype of an arithmetic result (PyTorch's promotion). */
 export type Promote<A extends DType, B extends DType> = A extends 'float64'
@@ -151,7 +151,11 @@ export class Tensor<D extends DType = DType> implements Handle {
    */
   async item(): Promise<number> {
     if (this.size !== 1) {
-      throw new ShapeError(`item: the tensor must have exactly one element, got ${show(this.shape)}`, { op: 'item', expected: 'one element', got: show(this.shape) })
+      throw new ShapeError(`item: the tensor must have exactly one element, got ${show(this.shape)}`, {
+        op: 'item',
+        expected: 'one element',
+        got: show(this.shape),
+      })
     }
     return toNumber((await this.numbers())[0] as number | bigint)
   }
@@ -181,7 +185,11 @@ export class Tensor<D extends DType = DType> implements Handle {
   to(target: DType | DeviceLike, where?: DeviceLike): Tensor {
     const isDevice = target === 'cpu' || String(target).startsWith('cuda')
     const dtype = isDevice ? this.dtype : checkDType(target, 'to')
-    const place = isDevice ? device(target as DeviceLike, 'to') : where === undefined ? this.device : device(where, 'to')
+    const place = isDevice
+      ? device(target as DeviceLike, 'to')
+      : where === undefined
+        ? this.device
+        : device(where, 'to')
     if (dtype === this.dtype && place === this.device) return this
     return call('to', [this], { dtype, device: place })
   }
@@ -355,7 +363,10 @@ export class Tensor<D extends DType = DType> implements Handle {
     return call<D>('mean', [this], over(this, 'mean', dims, options))
   }
   /** Σ(x − mean)² / (N − correction); PyTorch's default correction 1. */
-  variance(dims?: number | readonly number[], { correction = 1, ...options }: ReduceOptions & { correction?: number } = {}): Tensor<D> {
+  variance(
+    dims?: number | readonly number[],
+    { correction = 1, ...options }: ReduceOptions & { correction?: number } = {},
+  ): Tensor<D> {
     return call<D>('variance', [this], { ...over(this, 'variance', dims, options), correction })
   }
   /** The largest values. */
@@ -395,11 +406,17 @@ export class Tensor<D extends DType = DType> implements Handle {
     return call<D>('logSoftmax', [this], { dim: axis(dim, this.rank, 'logSoftmax') })
   }
   /** The `k` largest (or smallest) along an axis, in order. */
-  topk(k: number, { dim = -1, largest = true }: { dim?: number; largest?: boolean } = {}): { values: Tensor<D>; indices: Tensor<'int64'> } {
+  topk(
+    k: number,
+    { dim = -1, largest = true }: { dim?: number; largest?: boolean } = {},
+  ): { values: Tensor<D>; indices: Tensor<'int64'> } {
     return valuesAndIndices(record('topk', [this], { k, dim: axis(dim, this.rank, 'topk'), largest }))
   }
   /** Sorted along an axis, stable. */
-  sort({ dim = -1, descending = false }: { dim?: number; descending?: boolean } = {}): { values: Tensor<D>; indices: Tensor<'int64'> } {
+  sort({ dim = -1, descending = false }: { dim?: number; descending?: boolean } = {}): {
+    values: Tensor<D>
+    indices: Tensor<'int64'>
+  } {
     return valuesAndIndices(record('sort', [this], { dim: axis(dim, this.rank, 'sort'), descending }))
   }
 
@@ -420,7 +437,11 @@ export class Tensor<D extends DType = DType> implements Handle {
   flatten(from = 0, to = -1): Tensor<D> {
     const first = axis(from, this.rank, 'flatten')
     const last = axis(to, this.rank, 'flatten')
-    return this.reshape([...this.shape.slice(0, first), elements(this.shape.slice(first, last + 1)), ...this.shape.slice(last + 1)])
+    return this.reshape([
+      ...this.shape.slice(0, first),
+      elements(this.shape.slice(first, last + 1)),
+      ...this.shape.slice(last + 1),
+    ])
   }
   /** A new axis of size 1 at `dim`. */
   unsqueeze(dim: number): Tensor<D> {
@@ -436,7 +457,12 @@ export class Tensor<D extends DType = DType> implements Handle {
   /** Stretched to `shape` without copying; −1 keeps a size. */
   expand(shape: Shape): Tensor<D> {
     const offset = shape.length - this.rank
-    return call<D>('expand', [this], { shape: checkShape(shape.map((size, i) => (size === -1 ? (this.shape[i - offset] ?? -1) : size)), 'expand') })
+    return call<D>('expand', [this], {
+      shape: checkShape(
+        shape.map((size, i) => (size === -1 ? (this.shape[i - offset] ?? -1) : size)),
+        'expand',
+      ),
+    })
   }
   /** The axes in another order. */
   permute(dims: readonly number[]): Tensor<D> {
@@ -461,18 +487,29 @@ export class Tensor<D extends DType = DType> implements Handle {
     const clip = (position: number): number => Math.min(size, Math.max(0, position < 0 ? position + size : position))
     for (const position of [start, end]) {
       if (!Number.isInteger(position) && position !== Infinity) {
-        throw new ArgumentError(`slice: positions must be whole numbers, got ${String(position)}`, { op: 'slice', got: String(position) })
+        throw new ArgumentError(`slice: positions must be whole numbers, got ${String(position)}`, {
+          op: 'slice',
+          got: String(position),
+        })
       }
     }
     const first = clip(start)
-    return call<D>('slice', [this], { dim: at, start: first, end: Math.max(first, clip(end)), step: whole(step, 'step', 'slice', 1) })
+    return call<D>('slice', [this], {
+      dim: at,
+      start: first,
+      end: Math.max(first, clip(end)),
+      step: whole(step, 'step', 'slice', 1),
+    })
   }
   /** One position of an axis, which disappears. */
   select(dim: number, index: number): Tensor<D> {
     const at = axis(dim, this.rank, 'select')
     const size = this.shape[at] as number
     if (!Number.isInteger(index) || index < -size || index >= size) {
-      throw new OutOfRangeError(`select: index must be within ${-size} … ${size - 1}, got ${String(index)}`, { op: 'select', got: String(index) })
+      throw new OutOfRangeError(`select: index must be within ${-size} … ${size - 1}, got ${String(index)}`, {
+        op: 'select',
+        got: String(index),
+      })
     }
     const first = index < 0 ? index + size : index
     return call<D>('slice', [this], { dim: at, start: first, end: first + 1, step: 1 }).squeeze(at)
@@ -482,10 +519,17 @@ export class Tensor<D extends DType = DType> implements Handle {
     const at = axis(dim, this.rank, 'split')
     const total = sizes.reduce((sum, size) => sum + size, 0)
     if (total !== this.shape[at]) {
-      throw new ShapeError(`split: the sizes must sum to ${this.shape[at]}, got ${show(sizes)}`, { op: 'split', expected: String(this.shape[at]), got: show(sizes) })
+      throw new ShapeError(`split: the sizes must sum to ${this.shape[at]}, got ${show(sizes)}`, {
+        op: 'split',
+        expected: String(this.shape[at]),
+        got: show(sizes),
+      })
     }
-    let start = 0
-    return sizes.map((size) => this.slice(at, start, (start += size)))
+    let end = 0
+    return sizes.map((size) => {
+      end += size
+      return this.slice(at, end - size, end)
+    })
   }
   /** Cut along an axis into single positions without it. */
   unbind(dim = 0): Tensor<D>[] {
@@ -512,7 +556,22 @@ export class Tensor<D extends DType = DType> implements Handle {
   }
 }
 
-type Binary = 'add' | 'sub' | 'mul' | 'div' | 'pow' | 'maximum' | 'minimum' | 'eq' | 'ne' | 'lt' | 'le' | 'gt' | 'ge' | 'logicalAnd' | 'logicalOr'
+type Binary =
+  | 'add'
+  | 'sub'
+  | 'mul'
+  | 'div'
+  | 'pow'
+  | 'maximum'
+  | 'minimum'
+  | 'eq'
+  | 'ne'
+  | 'lt'
+  | 'le'
+  | 'gt'
+  | 'ge'
+  | 'logicalAnd'
+  | 'logicalOr'
 
 function binary<D extends DType>(name: Binary, a: Tensor, b: Tensor | number): Tensor<D> {
   if (b instanceof Tensor) return call<D>(name, [a, b], none)
@@ -522,18 +581,29 @@ function binary<D extends DType>(name: Binary, a: Tensor, b: Tensor | number): T
 /** A number given where a tensor may stand. */
 export function operand(op: string, value: unknown): number {
   if (typeof value === 'number') return value
-  throw new ArgumentError(`${op}: operand must be a tensor or a number, got ${value === null ? 'null' : typeof value}`, {
-    op,
-    expected: 'a tensor or a number',
-    got: String(value),
-  })
+  throw new ArgumentError(
+    `${op}: operand must be a tensor or a number, got ${value === null ? 'null' : typeof value}`,
+    {
+      op,
+      expected: 'a tensor or a number',
+      got: String(value),
+    },
+  )
 }
 
-function over(x: Tensor, op: string, dims: number | readonly number[] | undefined, { keepDim = false }: ReduceOptions = {}) {
+function over(
+  x: Tensor,
+  op: string,
+  dims: number | readonly number[] | undefined,
+  { keepDim = false }: ReduceOptions = {},
+) {
   return { dims: axes(dims, x.rank, op), keepDim }
 }
 
-function valuesAndIndices<D extends DType>([values, indices]: Result[]): { values: Tensor<D>; indices: Tensor<'int64'> } {
+function valuesAndIndices<D extends DType>([values, indices]: Result[]): {
+  values: Tensor<D>
+  indices: Tensor<'int64'>
+} {
   return { values: new Tensor<D>(values as Result), indices: new Tensor<'int64'>(indices as Result) }
 }
 
@@ -543,15 +613,25 @@ function inferred(shape: Shape, size: number): Shape {
   if (unknown === 0) return checkShape(shape, 'reshape')
   const known = elements(shape.filter((s) => s !== -1))
   if (unknown > 1 || known === 0 || size % known !== 0) {
-    throw new ShapeError(`reshape: ${size} elements do not fit ${show(shape)}`, { op: 'reshape', expected: `${size} elements`, got: show(shape) })
+    throw new ShapeError(`reshape: ${size} elements do not fit ${show(shape)}`, {
+      op: 'reshape',
+      expected: `${size} elements`,
+      got: show(shape),
+    })
   }
-  return checkShape(shape.map((s) => (s === -1 ? size / known : s)), 'reshape')
+  return checkShape(
+    shape.map((s) => (s === -1 ? size / known : s)),
+    'reshape',
+  )
 }
 
 function toNumber(value: number | bigint): number {
   if (typeof value === 'number') return value
   if (value > BigInt(Number.MAX_SAFE_INTEGER) || value < BigInt(Number.MIN_SAFE_INTEGER)) {
-    throw new OutOfRangeError(`item: ${value} is beyond ±2⁵³ and not exact as a number; read it with data()`, { op: 'item', got: String(value) })
+    throw new OutOfRangeError(`item: ${value} is beyond ±2⁵³ and not exact as a number; read it with data()`, {
+      op: 'item',
+      got: String(value),
+    })
   }
   return Number(value)
 }

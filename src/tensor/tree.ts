@@ -10,7 +10,11 @@ export function leaves(tree: unknown, op: string, out: Tensor[] = []): Tensor[] 
   if (tree instanceof Tensor) out.push(tree)
   else if (Array.isArray(tree)) for (const item of tree) leaves(item, op, out)
   else if (isPlain(tree)) for (const key of Object.keys(tree)) leaves(tree[key], op, out)
-  else throw new ArgumentError(`${op}: expected tensors, or arrays and plain objects of tensors, got ${String(tree)}`, { op, got: String(tree) })
+  else
+    throw new ArgumentError(`${op}: expected tensors, or arrays and plain objects of tensors, got ${String(tree)}`, {
+      op,
+      got: String(tree),
+    })
   return out
 }
 
@@ -27,7 +31,8 @@ export function tensorsIn(value: unknown, out: Tensor[] = []): Tensor[] {
 export function rebuild<T>(tree: T, next: () => Tensor): T {
   if (tree instanceof Tensor) return next() as T
   if (Array.isArray(tree)) return tree.map((item) => rebuild(item, next)) as T
-  if (isPlain(tree)) return Object.fromEntries(Object.entries(tree).map(([key, item]) => [key, rebuild(item, next)])) as T
+  if (isPlain(tree))
+    return Object.fromEntries(Object.entries(tree).map(([key, item]) => [key, rebuild(item, next)])) as T
   return tree
 }
 

@@ -2,11 +2,11 @@
 import { DTypeError, ShapeError } from '../errors.js'
 import type { Device } from './device.js'
 import { type DType, isFloat } from './dtype.js'
+import { unscope } from './lifetime.js'
 import { nameSlot, write } from './queue.js'
-import { inputId, record, type Result, withGrad } from './record.js'
+import { inputId, type Result, record, withGrad } from './record.js'
 import { sameShape, show } from './shape.js'
 import { Tensor } from './tensor.js'
-import { unscope } from './lifetime.js'
 
 export interface VariableOptions {
   /** Whether gradients are taken for it (default: true for float dtypes). */
@@ -87,5 +87,10 @@ export function takeAssigned(): boolean {
 }
 
 function needFloat(dtype: DType, op: string): void {
-  if (!isFloat(dtype)) throw new DTypeError(`${op}: only float variables have gradients, got ${dtype}`, { op, expected: 'a float dtype', got: dtype })
+  if (!isFloat(dtype))
+    throw new DTypeError(`${op}: only float variables have gradients, got ${dtype}`, {
+      op,
+      expected: 'a float dtype',
+      got: dtype,
+    })
 }

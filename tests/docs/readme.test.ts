@@ -7,7 +7,9 @@ import { runModule } from '../child.js'
 test('the ten lines of the README train a model', async () => {
   const text = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
   const [, program = ''] = /```ts\n([\s\S]*?)```/.exec(text) ?? []
-  const { outputText } = ts.transpileModule(program, { compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext } })
+  const { outputText } = ts.transpileModule(program, {
+    compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext },
+  })
   const { code, stdout, stderr } = await runModule(outputText)
   expect(code).toBe(0)
   const losses = [...stderr.matchAll(/loss (\S+)/g)].map(([, loss]) => Number(loss))

@@ -1,9 +1,20 @@
 // Errors: at the user's own line where they can be known there; marked, passed on and never lost where they cannot.
-import { ArgumentError, arange, grad, Gradients, noGrad, ShapeError, type Tensor, tensor, Variable, zeros } from 'quarterturn'
+import {
+  ArgumentError,
+  arange,
+  Gradients,
+  grad,
+  noGrad,
+  ShapeError,
+  type Tensor,
+  tensor,
+  Variable,
+  zeros,
+} from 'quarterturn'
 import { expect, test } from 'vitest'
-import { runModule } from '../child.js'
-import { call } from '../../src/tensor/tensor.js'
 import { takePending } from '../../src/tensor/queue.js'
+import { call } from '../../src/tensor/tensor.js'
+import { runModule } from '../child.js'
 
 const embed = (weight: Tensor, index: Tensor): Tensor => call('embedding', [weight, index], { paddingIndex: -1 })
 
@@ -15,7 +26,9 @@ test('wrong shapes, dtypes and sizes throw at the call, with code, op, expected 
   expect(() => zeros([-1])).toThrowError(expect.objectContaining({ code: 'ERR_SHAPE' }))
   expect(() => zeros([2 ** 40, 2 ** 40])).toThrowError(expect.objectContaining({ code: 'ERR_SHAPE' }))
   expect(() => tensor([[1, 2], [3]])).toThrowError(expect.objectContaining({ code: 'ERR_SHAPE' }))
-  expect(() => zeros([2], { dtype: 'float16' as 'float32' })).toThrowError(expect.objectContaining({ code: 'ERR_DTYPE' }))
+  expect(() => zeros([2], { dtype: 'float16' as 'float32' })).toThrowError(
+    expect.objectContaining({ code: 'ERR_DTYPE' }),
+  )
   expect(() => zeros([2]).add('1' as never)).toThrow(ArgumentError)
   expect(() => zeros([2], { device: 'tpu' as 'cpu' })).toThrowError(expect.objectContaining({ code: 'ERR_DEVICE' }))
 })
@@ -23,15 +36,21 @@ test('wrong shapes, dtypes and sizes throw at the call, with code, op, expected 
 test('asking for CUDA where there is none names the remedy', async () => {
   const { devices } = await import('quarterturn')
   if (devices().length > 1) return
-  expect(() => zeros([2], { device: 'cuda' })).toThrowError(expect.objectContaining({ code: 'ERR_DEVICE', message: expect.stringContaining('LIBTORCH') }))
+  expect(() => zeros([2], { device: 'cuda' })).toThrowError(
+    expect.objectContaining({ code: 'ERR_DEVICE', message: expect.stringContaining('LIBTORCH') }),
+  )
 })
 
 test('detached, resizable and shared buffers are refused', () => {
   const detached = new Float32Array(4)
   structuredClone(detached.buffer, { transfer: [detached.buffer] })
   expect(() => tensor(detached)).toThrowError(expect.objectContaining({ code: 'ERR_ARGUMENT' }))
-  expect(() => tensor(new Float32Array(new SharedArrayBuffer(8)))).toThrowError(expect.objectContaining({ code: 'ERR_ARGUMENT' }))
-  const resizable = new (ArrayBuffer as new (length: number, options: { maxByteLength: number }) => ArrayBuffer)(8, { maxByteLength: 16 })
+  expect(() => tensor(new Float32Array(new SharedArrayBuffer(8)))).toThrowError(
+    expect.objectContaining({ code: 'ERR_ARGUMENT' }),
+  )
+  const resizable = new (ArrayBuffer as new (length: number, options: { maxByteLength: number }) => ArrayBuffer)(8, {
+    maxByteLength: 16,
+  })
   expect(() => tensor(new Float32Array(resizable))).toThrowError(expect.objectContaining({ code: 'ERR_ARGUMENT' }))
 })
 
@@ -75,7 +94,12 @@ test('a variable that the loss does not depend on is named, unless zeros were as
 
 test('a loss without a graph, or not a scalar, is refused at the call', () => {
   const v = new Variable(tensor([1, 2]))
-  expect(() => grad(noGrad(() => v.sum()), [v])).toThrowError(expect.objectContaining({ code: 'ERR_ARGUMENT' }))
+  expect(() =>
+    grad(
+      noGrad(() => v.sum()),
+      [v],
+    ),
+  ).toThrowError(expect.objectContaining({ code: 'ERR_ARGUMENT' }))
   expect(() => grad(v.mul(2), [v])).toThrowError(expect.objectContaining({ code: 'ERR_SHAPE' }))
   expect(() => grad(v.sum(), [])).toThrowError(expect.objectContaining({ code: 'ERR_ARGUMENT' }))
   expect(() => new Gradients([], []).get(v)).toThrowError(expect.objectContaining({ code: 'ERR_ARGUMENT' }))
@@ -90,7 +114,11 @@ test('a second backward pass over a freed graph is an error, and with retain it 
 })
 
 test('a request that is too large for the machine is ERR_OUT_OF_MEMORY, and the next operation is right', async () => {
-  await expect(zeros([2 ** 25, 2 ** 25]).sum().item()).rejects.toMatchObject({ code: 'ERR_OUT_OF_MEMORY' })
+  await expect(
+    zeros([2 ** 25, 2 ** 25])
+      .sum()
+      .item(),
+  ).rejects.toMatchObject({ code: 'ERR_OUT_OF_MEMORY' })
   expect(await tensor([1, 2]).sum().item()).toBe(3)
 })
 

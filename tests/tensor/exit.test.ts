@@ -32,7 +32,9 @@ test('100 exits in the middle of training end with their code and nothing else',
       for (;;) { step(); await new Promise((r) => setImmediate(r)) }
     `),
   )
-  expect(ended.map(({ code, signal, stderr }) => `${code} ${signal} ${stderr}`)).toEqual(ended.map((_, i) => `${i % 7} null `))
+  expect(ended.map(({ code, signal, stderr }) => `${code} ${signal} ${stderr}`)).toEqual(
+    ended.map((_, i) => `${i % 7} null `),
+  )
 }, 300_000)
 
 test('an exit during an operation that outlasts the grace time still has its code', async () => {

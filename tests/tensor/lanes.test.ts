@@ -11,7 +11,10 @@ function busy(ops = 30, size = 700): Tensor {
 
 test('a unit overtakes what is queued, and is read before the queue is done', async () => {
   const order: string[] = []
-  const slow = busy().sum().item().then(() => order.push('training'))
+  const slow = busy()
+    .sum()
+    .item()
+    .then(() => order.push('training'))
   const result = ahead(() => tensor([1, 2]).add(1))
   const values = await result.data()
   order.push('predict')

@@ -1,12 +1,25 @@
 // Sub-programs: functions recorded once and run again by the engine.
-import { checkpoint, customGrad, dropout, grad, manualSeed, normal, scan, type Tensor, tensor, Variable, zeros } from 'quarterturn'
+import {
+  checkpoint,
+  customGrad,
+  dropout,
+  grad,
+  manualSeed,
+  normal,
+  scan,
+  type Tensor,
+  tensor,
+  Variable,
+  zeros,
+} from 'quarterturn'
 import { expect, test } from 'vitest'
 
 const f64 = { dtype: 'float64' } as const
 
 function close(actual: ArrayLike<number>, expected: ArrayLike<number>, tolerance = 1e-12): void {
   expect(actual.length).toBe(expected.length)
-  for (let i = 0; i < expected.length; i++) expect(Math.abs((actual[i] as number) - (expected[i] as number))).toBeLessThan(tolerance)
+  for (let i = 0; i < expected.length; i++)
+    expect(Math.abs((actual[i] as number) - (expected[i] as number))).toBeLessThan(tolerance)
 }
 
 async function numbers(x: Tensor): Promise<number[]> {
@@ -19,7 +32,9 @@ test('checkpoint: the same value and gradients as without, for inputs and for va
   const w = new Variable(normal([4, 4], 0, 1, f64))
   const layer = (a: Tensor): Tensor => a.matmul(w).tanh()
   const plain = layer(layer(x)).square().sum()
-  const saved = checkpoint((a) => layer(layer(a)), x).square().sum()
+  const saved = checkpoint((a) => layer(layer(a)), x)
+    .square()
+    .sum()
   close(await numbers(saved), await numbers(plain))
   const [a, b] = [grad(plain, [x, w]), grad(saved, [x, w])]
   close(await numbers(b.get(x)), await numbers(a.get(x)))
@@ -39,7 +54,10 @@ test('checkpoint: dropout has the same mask when it is computed again', async ()
 test('checkpoint: nested, and twice differentiated through', async () => {
   const x = new Variable(tensor([0.5, -1], f64))
   const y = checkpoint((a) => checkpoint((b) => b.sin(), a).mul(a), x).sum()
-  close(await numbers(grad(y, [x]).get(x)), [0.5, -1].map((v) => Math.sin(v) + v * Math.cos(v)))
+  close(
+    await numbers(grad(y, [x]).get(x)),
+    [0.5, -1].map((v) => Math.sin(v) + v * Math.cos(v)),
+  )
 })
 
 test('customGrad: the backward is the one given, and can be differentiated again', async () => {
@@ -68,8 +86,18 @@ test('customGrad: an input without gradient gets zeros, a wrong count or shape i
   const g = grad(f(x, y).sum(), [x, y])
   close(await numbers(g.get(x)), [1, 1])
   close(await numbers(g.get(y)), [0, 0])
-  expect(() => customGrad((a) => a, () => [])(x)).toThrowError(expect.objectContaining({ code: 'ERR_ARGUMENT' }))
-  expect(() => customGrad((a) => a, () => [zeros([5], f64)])(x)).toThrowError()
+  expect(() =>
+    customGrad(
+      (a) => a,
+      () => [],
+    )(x),
+  ).toThrowError(expect.objectContaining({ code: 'ERR_ARGUMENT' }))
+  expect(() =>
+    customGrad(
+      (a) => a,
+      () => [zeros([5], f64)],
+    )(x),
+  ).toThrowError()
 })
 
 test('scan: a recurrence equals its loop, forward and gradients, in both directions', async () => {
@@ -79,10 +107,15 @@ test('scan: a recurrence equals its loop, forward and gradients, in both directi
   const h0 = new Variable(normal([B, H], 0, 1, f64))
   const w = new Variable(normal([H, H], 0, 0.5, f64))
   for (const reverse of [false, true]) {
-    const out = scan((h: Tensor, xt: Tensor) => {
-      const next = h.matmul(w).add(xt).tanh()
-      return { state: next, output: next.mul(2) }
-    }, h0 as Tensor, x as Tensor, { reverse })
+    const out = scan(
+      (h: Tensor, xt: Tensor) => {
+        const next = h.matmul(w).add(xt).tanh()
+        return { state: next, output: next.mul(2) }
+      },
+      h0 as Tensor,
+      x as Tensor,
+      { reverse },
+    )
     expect(out.output.shape).toEqual([B, T, H])
     let h: Tensor = h0
     const ys: Tensor[] = new Array(T)
@@ -96,7 +129,10 @@ test('scan: a recurrence equals its loop, forward and gradients, in both directi
     close(await numbers(out.output), await numbers(loop))
     close(await numbers(out.state), await numbers(h))
     const weight = normal([B, T, H], 0, 1, f64)
-    const [a, b] = [out.output, loop].map((y) => grad(y.mul(weight).sum(), [x, h0, w])) as [ReturnType<typeof grad>, ReturnType<typeof grad>]
+    const [a, b] = [out.output, loop].map((y) => grad(y.mul(weight).sum(), [x, h0, w])) as [
+      ReturnType<typeof grad>,
+      ReturnType<typeof grad>,
+    ]
     for (const v of [x, h0, w]) close(await numbers(a.get(v)), await numbers(b.get(v)))
   }
 })
@@ -115,7 +151,11 @@ test('scan: states and sequences may be objects, constants are passed, no step g
   expect(await out.state.sum.item()).toBe(72)
   expect(await out.state.count.item()).toBe(3)
   expect(await (out.output[0] as Tensor).toArray()).toEqual([[12, 36, 72]])
-  const none = scan((s: Tensor, x: Tensor) => ({ state: s.add(x), output: s }), zeros([2]) as Tensor, zeros([2, 0]) as Tensor)
+  const none = scan(
+    (s: Tensor, x: Tensor) => ({ state: s.add(x), output: s }),
+    zeros([2]) as Tensor,
+    zeros([2, 0]) as Tensor,
+  )
   expect(await none.state.toArray()).toEqual([0, 0])
   expect(none.output.shape).toEqual([2, 0])
 })
@@ -123,7 +163,11 @@ test('scan: states and sequences may be objects, constants are passed, no step g
 test('scan: random numbers differ from step to step and are the same again', async () => {
   const run = async (): Promise<number[]> => {
     manualSeed(11)
-    const { output } = scan((s: Tensor, x: Tensor) => ({ state: s, output: dropout(x, 0.5) }), zeros([1]) as Tensor, zeros([1, 40]).add(1) as Tensor)
+    const { output } = scan(
+      (s: Tensor, x: Tensor) => ({ state: s, output: dropout(x, 0.5) }),
+      zeros([1]) as Tensor,
+      zeros([1, 40]).add(1) as Tensor,
+    )
     return numbers(output)
   }
   const first = await run()
@@ -135,9 +179,13 @@ test('values from outside that are not declared throw, at the line that uses the
   const outside = tensor([1, 2])
   const x = tensor([3, 4])
   expect(() => checkpoint((a) => a.mul(outside), x)).toThrowError(expect.objectContaining({ code: 'ERR_CAPTURE' }))
-  expect(() => scan((s: Tensor, a: Tensor) => ({ state: s.add(outside), output: a }), zeros([2]) as Tensor, zeros([2, 3]) as Tensor)).toThrowError(
-    expect.objectContaining({ code: 'ERR_CAPTURE' }),
-  )
+  expect(() =>
+    scan(
+      (s: Tensor, a: Tensor) => ({ state: s.add(outside), output: a }),
+      zeros([2]) as Tensor,
+      zeros([2, 3]) as Tensor,
+    ),
+  ).toThrowError(expect.objectContaining({ code: 'ERR_CAPTURE' }))
   let leaked: Tensor | undefined
   checkpoint((a) => (leaked = a.mul(2)), x)
   expect(() => (leaked as Tensor).add(1)).toThrowError(expect.objectContaining({ code: 'ERR_CAPTURE' }))
@@ -145,16 +193,22 @@ test('values from outside that are not declared throw, at the line that uses the
 
 test('a recorded function can neither await nor read, nor change the form of its state', () => {
   const x = tensor([3, 4])
-  expect(() => checkpoint((a) => Promise.resolve(a) as never, x)).toThrowError(expect.objectContaining({ code: 'ERR_ARGUMENT' }))
+  expect(() => checkpoint((a) => Promise.resolve(a) as never, x)).toThrowError(
+    expect.objectContaining({ code: 'ERR_ARGUMENT' }),
+  )
   expect(() =>
     checkpoint((a) => {
       void a.data().catch(() => {})
       return a
     }, x),
   ).not.toThrow()
-  expect(() => scan((s: Tensor, a: Tensor) => ({ state: s.unsqueeze(0), output: a }), zeros([2]) as Tensor, zeros([2, 3]) as Tensor)).toThrowError(
-    expect.objectContaining({ code: 'ERR_SHAPE' }),
-  )
+  expect(() =>
+    scan(
+      (s: Tensor, a: Tensor) => ({ state: s.unsqueeze(0), output: a }),
+      zeros([2]) as Tensor,
+      zeros([2, 3]) as Tensor,
+    ),
+  ).toThrowError(expect.objectContaining({ code: 'ERR_SHAPE' }))
 })
 
 test('an error inside a program marks its outputs and nothing else', async () => {

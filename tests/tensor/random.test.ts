@@ -1,5 +1,19 @@
 // Randomness: counters drawn when recorded, so the same program gives the same numbers.
-import { dropout, Generator, generator, manualSeed, normal, permutation, randint, setThreads, type Tensor, threads, uniform, withGenerator, zeros } from 'quarterturn'
+import {
+  dropout,
+  Generator,
+  generator,
+  manualSeed,
+  normal,
+  permutation,
+  randint,
+  setThreads,
+  type Tensor,
+  threads,
+  uniform,
+  withGenerator,
+  zeros,
+} from 'quarterturn'
 import { expect, test } from 'vitest'
 
 const list = async (x: Tensor): Promise<number[]> => Array.from((await x.data()) as ArrayLike<number>)
@@ -7,7 +21,11 @@ const list = async (x: Tensor): Promise<number[]> => Array.from((await x.data())
 test('the same seed gives the same numbers, another seed others', async () => {
   const draw = async (seed: number): Promise<number[]> => {
     manualSeed(seed)
-    return [...(await list(uniform([5]))), ...(await list(normal([5]))), ...(await list(dropout(zeros([8]).add(1), 0.5)))]
+    return [
+      ...(await list(uniform([5]))),
+      ...(await list(normal([5]))),
+      ...(await list(dropout(zeros([8]).add(1), 0.5))),
+    ]
   }
   expect(await draw(1)).toEqual(await draw(1))
   expect(await draw(1)).not.toEqual(await draw(2))
@@ -76,6 +94,7 @@ test('forked generators are independent and reproducible', async () => {
 })
 
 test('seeds out of range are refused', () => {
-  for (const seed of [-1, 1.5, Number.NaN, 2 ** 60]) expect(() => manualSeed(seed)).toThrowError(expect.objectContaining({ code: 'ERR_ARGUMENT' }))
+  for (const seed of [-1, 1.5, Number.NaN, 2 ** 60])
+    expect(() => manualSeed(seed)).toThrowError(expect.objectContaining({ code: 'ERR_ARGUMENT' }))
   expect(() => manualSeed(2n ** 64n)).toThrowError(expect.objectContaining({ code: 'ERR_ARGUMENT' }))
 })

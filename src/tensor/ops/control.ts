@@ -1,8 +1,9 @@
 // Operations on slots rather than numbers: releases, requests, variables, devices, gradients, optimizers, programs.
-import { type DType, dtypes } from '../dtype.js'
+
 import { type Device, deviceCode } from '../device.js'
+import { type DType, dtypes } from '../dtype.js'
 import type { Meta } from '../record.js'
-import { at, flag, like, type None, nothing, op, type OpSpec } from './spec.js'
+import { at, flag, like, type None, nothing, type OpSpec, op } from './spec.js'
 
 /** Results that the caller has worked out: programs and gradients take the shapes of other tensors. */
 export interface Given {
@@ -44,7 +45,12 @@ export const control = {
     attributes: ({ requiresGrad }) => [flag(requiresGrad)],
     differentiable: false,
   }),
-  detach: op<None>({ outputs: (inputs) => [like(at(inputs, 0))], attributes: nothing, view: true, differentiable: false }),
+  detach: op<None>({
+    outputs: (inputs) => [like(at(inputs, 0))],
+    attributes: nothing,
+    view: true,
+    differentiable: false,
+  }),
   clone: op<None>({ outputs: (inputs) => [like(at(inputs, 0))], attributes: nothing }),
   to: op<{ dtype: DType; device: Device }>({
     outputs: (inputs, { dtype, device }) => [{ shape: at(inputs, 0).shape, dtype, device }],
@@ -61,13 +67,9 @@ export const control = {
   foreachNorm: op<None>({ outputs: (inputs) => [like(at(inputs, 0), [])], attributes: nothing }),
   foreachClip: given<{ maxNorm: number }>(({ maxNorm }) => [maxNorm]),
 
-  sgd: effect<Rates & { n: number; momentum: number; dampening: number; weightDecay: number; nesterov: boolean }>((a) => [
-    ...rateWords(a.n, a),
-    a.momentum,
-    a.dampening,
-    a.weightDecay,
-    flag(a.nesterov),
-  ]),
+  sgd: effect<Rates & { n: number; momentum: number; dampening: number; weightDecay: number; nesterov: boolean }>(
+    (a) => [...rateWords(a.n, a), a.momentum, a.dampening, a.weightDecay, flag(a.nesterov)],
+  ),
   adamw: effect<Rates & { n: number; beta1: number; beta2: number; eps: number; weightDecay: number }>((a) => [
     ...rateWords(a.n, a),
     a.beta1,
@@ -78,12 +80,12 @@ export const control = {
 
   checkpoint: given<{ program: number }>(({ program }) => [program]),
   customGrad: given<{ forward: number; backward: number }>(({ forward, backward }) => [forward, backward]),
-  scan: given<{ program: number; constants: number; states: number; sequences: number; axis: number; reverse: boolean }>((a) => [
-    a.program,
-    a.constants,
-    a.states,
-    a.sequences,
-    a.axis,
-    flag(a.reverse),
-  ]),
+  scan: given<{
+    program: number
+    constants: number
+    states: number
+    sequences: number
+    axis: number
+    reverse: boolean
+  }>((a) => [a.program, a.constants, a.states, a.sequences, a.axis, flag(a.reverse)]),
 }

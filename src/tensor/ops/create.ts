@@ -1,8 +1,9 @@
 // Operations that make tensors: from bytes, constants, and the counter-based generator.
-import { type DType, dtypes } from '../dtype.js'
+
 import { type Device, deviceCode } from '../device.js'
+import { type DType, dtypes } from '../dtype.js'
 import type { Meta } from '../record.js'
-import { at, like, needFloat, op, type OpSpec, type Place, placeWords } from './spec.js'
+import { at, like, needFloat, type OpSpec, op, type Place, placeWords } from './spec.js'
 
 /** Where in the stream of random numbers an operation reads: a Philox key and the first counter. */
 export interface Draw {
@@ -32,7 +33,9 @@ export const create = {
     attributes: (attributes) => [attributes.value, ...placeWords(attributes)],
   }),
   arange: op<{ start: number; end: number; step: number; dtype: DType; device: Device }>({
-    outputs: (_, { start, end, step, dtype, device }) => [{ shape: [Math.max(0, Math.ceil((end - start) / step))], dtype, device }],
+    outputs: (_, { start, end, step, dtype, device }) => [
+      { shape: [Math.max(0, Math.ceil((end - start) / step))], dtype, device },
+    ],
     attributes: ({ start, end, step, dtype, device }) => [start, end, step, dtypes[dtype].code, deviceCode(device)],
   }),
   uniform: distribution(),

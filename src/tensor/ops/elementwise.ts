@@ -2,7 +2,19 @@
 import { type DType, floating, promoteScalar } from '../dtype.js'
 import type { Meta } from '../record.js'
 import { broadcast } from '../shape.js'
-import { at, type Input, like, type None, needDType, needFloat, needNumbers, nothing, op, type OpSpec, promotePair } from './spec.js'
+import {
+  at,
+  type Input,
+  like,
+  type None,
+  needDType,
+  needFloat,
+  needNumbers,
+  nothing,
+  type OpSpec,
+  op,
+  promotePair,
+} from './spec.js'
 
 /** A scalar operand: used where one of two tensors is absent. */
 export interface Scalar {
@@ -23,7 +35,11 @@ function same(name: string): OpSpec<None> {
   })
 }
 
-const predicate = op<None>({ outputs: (x) => [like(at(x, 0), undefined, 'bool')], attributes: nothing, differentiable: false })
+const predicate = op<None>({
+  outputs: (x) => [like(at(x, 0), undefined, 'bool')],
+  attributes: nothing,
+  differentiable: false,
+})
 
 /** The common shape, device and promoted dtype of two operands, one of which may be a scalar. */
 function pair(inputs: readonly Input[], { scalar }: Scalar, name: string): Meta {
@@ -131,7 +147,9 @@ export const elementwise = {
       const value = a !== undefined && b !== undefined ? pair([a, b], {}, 'where') : undefined
       const x = a ?? b
       const numbers = Number.isInteger(scalars.a) && Number.isInteger(scalars.b) ? 'int64' : 'float32'
-      const dtype = value?.dtype ?? (x === undefined ? numbers : promoteScalar(x.dtype, (a === undefined ? scalars.a : scalars.b) as number))
+      const dtype =
+        value?.dtype ??
+        (x === undefined ? numbers : promoteScalar(x.dtype, (a === undefined ? scalars.a : scalars.b) as number))
       const shape = broadcast(c.shape, value?.shape ?? x?.shape ?? [], 'where')
       return [{ shape, dtype, device: c.device }]
     },

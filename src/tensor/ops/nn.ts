@@ -1,7 +1,19 @@
 // The operations of layers: embedding, normalisation, convolution, pooling, loss.
 import type { Meta } from '../record.js'
-import { elements, sameShape, show, type Shape } from '../shape.js'
-import { at, badShape, flag, type Input, like, list, needDType, needFloat, needRank, needSameDType, op } from './spec.js'
+import { elements, type Shape, sameShape, show } from '../shape.js'
+import {
+  at,
+  badShape,
+  flag,
+  type Input,
+  like,
+  list,
+  needDType,
+  needFloat,
+  needRank,
+  needSameDType,
+  op,
+} from './spec.js'
 
 export type Pair = readonly [height: number, width: number]
 
@@ -35,7 +47,8 @@ function pool(name: string) {
 }
 
 function needVector(x: Input, size: number, name: string, what: string): void {
-  if (x !== undefined && (x.shape.length !== 1 || x.shape[0] !== size)) throw badShape(name, what, `[C=${size}]`, x.shape)
+  if (x !== undefined && (x.shape.length !== 1 || x.shape[0] !== size))
+    throw badShape(name, what, `[C=${size}]`, x.shape)
 }
 
 export const nn = {
@@ -54,9 +67,11 @@ export const nn = {
       const x = at(inputs, 0)
       needFloat(x, 'layerNorm')
       needSameDType(inputs, 'layerNorm')
-      if (shape.length === 0 || !sameShape(x.shape.slice(-shape.length), shape)) throw badShape('layerNorm', 'input', `[…, ${shape.join(', ')}]`, x.shape)
+      if (shape.length === 0 || !sameShape(x.shape.slice(-shape.length), shape))
+        throw badShape('layerNorm', 'input', `[…, ${shape.join(', ')}]`, x.shape)
       for (const affine of [inputs[1], inputs[2]]) {
-        if (affine !== undefined && !sameShape(affine.shape, shape)) throw badShape('layerNorm', 'weight and bias', show(shape), affine.shape)
+        if (affine !== undefined && !sameShape(affine.shape, shape))
+          throw badShape('layerNorm', 'weight and bias', show(shape), affine.shape)
       }
       return [like(x)]
     },
@@ -84,7 +99,13 @@ export const nn = {
       needDType(target, 'int64', 'crossEntropy', 'target')
       if (logits.shape.length === 0) throw badShape('crossEntropy', 'logits', '[…, C]', logits.shape)
       const leading = logits.shape.slice(0, -1)
-      if (!sameShape(target.shape, leading)) throw badShape('crossEntropy', 'target', `${show(leading)}, the logits' shape without the class axis`, target.shape)
+      if (!sameShape(target.shape, leading))
+        throw badShape(
+          'crossEntropy',
+          'target',
+          `${show(leading)}, the logits' shape without the class axis`,
+          target.shape,
+        )
       return [like(logits, reduction === 'none' ? target.shape : [])]
     },
     attributes: ({ ignoreIndex, reduction, labelSmoothing }) => [ignoreIndex, reductions[reduction], labelSmoothing],
@@ -102,8 +123,12 @@ export const nn = {
       if (channels !== c * groups) throw badShape('conv2d', 'input', `[B, C=${c * groups}, H, W]`, x.shape)
       if (o % groups !== 0) throw badShape('conv2d', 'weight', `[O divisible by groups=${groups}, …]`, weight.shape)
       needVector(inputs[2], o, 'conv2d', 'bias')
-      const out = [windowed(h, kh, stride[0], padding[0], dilation[0]), windowed(w, kw, stride[1], padding[1], dilation[1])]
-      if (out.some((size) => size < 1)) throw badShape('conv2d', 'input', `at least the kernel [${kh}, ${kw}] after padding`, x.shape)
+      const out = [
+        windowed(h, kh, stride[0], padding[0], dilation[0]),
+        windowed(w, kw, stride[1], padding[1], dilation[1]),
+      ]
+      if (out.some((size) => size < 1))
+        throw badShape('conv2d', 'input', `at least the kernel [${kh}, ${kw}] after padding`, x.shape)
       return [like(x, [b, o, ...out])]
     },
     attributes: ({ stride, padding, dilation, groups }) => [...stride, ...padding, ...dilation, groups],

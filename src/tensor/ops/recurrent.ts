@@ -16,7 +16,10 @@ export interface Sequence {
   implementation?: Implementation
 }
 
-const words = ({ reverse, implementation = 'quarterturn' }: Sequence): number[] => [flag(reverse), implementations[implementation]]
+const words = ({ reverse, implementation = 'quarterturn' }: Sequence): number[] => [
+  flag(reverse),
+  implementations[implementation],
+]
 
 export const recurrent = {
   lstm: op<Sequence>({
@@ -60,10 +63,12 @@ function sequence(inputs: readonly Input[], gates: number, name: string): { y: M
   const [b, t] = x.shape as [number, number, number]
   for (let i = 1; i <= states; i++) {
     const state = at(inputs, i)
-    if (!sameShape(state.shape, [b, hidden])) throw badShape(name, i === 1 ? 'h0' : 'c0', `[B=${b}, H=${hidden}]`, state.shape)
+    if (!sameShape(state.shape, [b, hidden]))
+      throw badShape(name, i === 1 ? 'h0' : 'c0', `[B=${b}, H=${hidden}]`, state.shape)
   }
   for (const bias of [inputs[3 + states], inputs[4 + states]]) {
-    if (bias !== undefined && !sameShape(bias.shape, [gates * hidden])) throw badShape(name, 'bias', `[${gates * hidden}]`, bias.shape)
+    if (bias !== undefined && !sameShape(bias.shape, [gates * hidden]))
+      throw badShape(name, 'bias', `[${gates * hidden}]`, bias.shape)
   }
   return { y: like(x, [b, t, hidden]), h: like(x, [b, hidden]) }
 }

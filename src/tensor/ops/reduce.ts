@@ -1,9 +1,10 @@
 // Reductions, and functions along one axis.
+
+import { ShapeError } from '../../errors.js'
 import { type DType, floating } from '../dtype.js'
 import type { Meta } from '../record.js'
-import { axis, reduced, whole, withSize, without } from '../shape.js'
-import { at, flag, like, list, needFloat, needNumbers, op, type OpSpec } from './spec.js'
-import { ShapeError } from '../../errors.js'
+import { axis, reduced, whole, without, withSize } from '../shape.js'
+import { at, flag, like, list, needFloat, needNumbers, type OpSpec, op } from './spec.js'
 
 export interface Over {
   /** The axes to reduce; none: all. */
@@ -34,7 +35,10 @@ function extreme(name: string): OpSpec<Over> {
       const x = at(inputs, 0)
       const gone = dims.length === 0 ? x.shape.map((_, i) => i) : dims
       if (gone.some((dim) => x.shape[dim] === 0)) {
-        throw new ShapeError(`${name}: an empty axis has no ${name === 'amax' ? 'maximum' : 'minimum'}`, { op: name, got: `[${x.shape}]` })
+        throw new ShapeError(`${name}: an empty axis has no ${name === 'amax' ? 'maximum' : 'minimum'}`, {
+          op: name,
+          got: `[${x.shape}]`,
+        })
       }
       return [like(x, reduced(x.shape, dims, keepDim))]
     },
@@ -46,7 +50,8 @@ function index(name: string): OpSpec<Along & { keepDim: boolean }> {
     outputs: (inputs, { dim, keepDim }) => {
       const x = at(inputs, 0)
       needNumbers(x, name)
-      if (x.shape[dim] === 0) throw new ShapeError(`${name}: an empty axis has no extreme`, { op: name, got: `[${x.shape}]` })
+      if (x.shape[dim] === 0)
+        throw new ShapeError(`${name}: an empty axis has no extreme`, { op: name, got: `[${x.shape}]` })
       return [like(x, keepDim ? withSize(x.shape, dim, 1) : without(x.shape, dim), 'int64')]
     },
     attributes: ({ dim, keepDim }) => [dim, flag(keepDim)],
@@ -71,7 +76,10 @@ function along(name: string): OpSpec<Along> {
 
 export const reduce = {
   sum: over(boolToInteger),
-  mean: over((d) => d, (x) => needFloat(x, 'mean')),
+  mean: over(
+    (d) => d,
+    (x) => needFloat(x, 'mean'),
+  ),
   amax: extreme('amax'),
   amin: extreme('amin'),
   any: { ...over(asBool), differentiable: false as const },
@@ -121,4 +129,3 @@ export const reduce = {
     attributes: ({ dim, descending }) => [dim, flag(descending)],
   }),
 }
-

@@ -3,7 +3,7 @@ import { DTypeError, ShapeError } from '../../errors.js'
 import { type Device, deviceCode } from '../device.js'
 import { type DType, dtypes, isFloat, promote, sameCategory } from '../dtype.js'
 import type { Meta } from '../record.js'
-import { show, type Shape } from '../shape.js'
+import { type Shape, show } from '../shape.js'
 
 export type Input = Meta | undefined
 
@@ -26,7 +26,6 @@ export function op<A>(spec: OpSpec<A>): OpSpec<A> {
 }
 
 export type None = Record<never, never>
-export const none: None = {}
 const noWords: readonly number[] = []
 export const nothing = (): readonly number[] => noWords
 
@@ -84,11 +83,14 @@ export function needSameDType(inputs: readonly Input[], op: string): void {
 }
 
 export function badDType(op: string, name: string, expected: string, got: DType): DTypeError {
-  return new DTypeError(`${op}: ${name} must be ${expected}, got ${got}; convert with .to('${isFloatName(expected) ? expected : 'float32'}')`, {
-    op,
-    expected,
-    got,
-  })
+  return new DTypeError(
+    `${op}: ${name} must be ${expected}, got ${got}; convert with .to('${isFloatName(expected) ? expected : 'float32'}')`,
+    {
+      op,
+      expected,
+      got,
+    },
+  )
 }
 
 function isFloatName(name: string): boolean {
