@@ -78,7 +78,7 @@ export async function g2p(options: G2pOptions = {}): Promise<G2pResult> {
     progress,
     callbacks: {
       onStep: ({ totalSteps }, run) => {
-        if (clock.progress(totalSteps) >= 1) run.stop()
+        if (clock.isOver()) run.stop()
         clock.done = totalSteps
       },
     },
@@ -176,6 +176,10 @@ class Clock {
   seconds(): number {
     this.#begin ??= performance.now()
     return (performance.now() - this.#begin) / 1000
+  }
+
+  isOver(): boolean {
+    return this.seconds() >= this.limitSeconds
   }
 
   progress(step: number): number {
