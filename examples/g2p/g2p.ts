@@ -36,8 +36,11 @@ export interface G2pResult {
   beam: text.ErrorRates
   /** The test words and what beam search made of them. */
   answers: { entry: Entry; phonemes: string[] }[]
+  /** The same for words that the dictionary does not have at all. */
+  unknown: { word: string; phonemes: string[] }[]
 }
 
+const UNKNOWN = ['quarterturn', 'resnet', 'typescript']
 const EPOCHS = 4
 const BATCH = 128
 const LAYERS = 2
@@ -98,6 +101,8 @@ export async function g2p(options: G2pOptions = {}): Promise<G2pResult> {
   })
   const greedy = await answer(model, test, 1)
   const best = await answer(model, test, beam)
+  const known = new Set([...words.training, ...words.validation, ...words.test].map(({ word }) => word))
+  const unknown = UNKNOWN.filter((word) => !known.has(word)).map((word) => ({ word, pronunciations: [] }))
   return {
     model,
     seconds,
@@ -106,6 +111,7 @@ export async function g2p(options: G2pOptions = {}): Promise<G2pResult> {
     greedy: rates(greedy),
     beam: rates(best),
     answers: best,
+    unknown: (await answer(model, unknown, beam)).map(({ entry, phonemes }) => ({ word: entry.word, phonemes })),
   }
 }
 

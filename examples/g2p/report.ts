@@ -34,6 +34,12 @@ export function report(result: G2pResult, { seed, bold }: ReportOptions): string
       }),
       ['left', 'left', 'left'],
     ),
+    '',
+    bold('And some that no dictionary has'),
+    ...table(
+      result.unknown.map(({ word, phonemes }) => [word, phonemes.join(' ')]),
+      ['left', 'left'],
+    ),
   ]
   return lines.join('\n')
 }
