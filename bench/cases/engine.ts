@@ -16,7 +16,7 @@ async function fresh(context: Context, name: string, options?: object): Promise<
 
 /** Peak resident memory of a fresh process that trains. */
 async function trainingPeak(context: Context, side: 'ours' | 'python', name: string): Promise<number> {
-  const peer = await context[side](name)
+  const peer = side === 'ours' ? await context.ours(name, { part: 'plain' }) : await context.python(name)
   try {
     await peer.run(TRAIN_STEPS_FOR_PEAK)
     return await peer.peak()
@@ -70,7 +70,7 @@ export const cases: BenchCase[] = [
     goal: 1 / 1.6, // at most 1.6 times theirs
     start: async (context) => ({
       check: async () => {
-        const [ours, theirs] = [await context.ours('language-model'), await context.python('language_model')]
+        const [ours, theirs] = [await context.ours('language-model', { part: 'plain' }), await context.python('language_model')]
         checkLosses(await ours.losses(3), await theirs.losses(3), 1e-4)
         await Promise.all([ours.close(), theirs.close()])
       },

@@ -1,5 +1,5 @@
-// Our side of train/lm and engine/activations: the model of bench/opponents/language_model.py, in a plain loop without scopes.
-import { grad, nn, optim, type Tensor } from 'quarterturn'
+// Our side of train/lm and engine/activations: the model of bench/opponents/language_model.py. With `part: 'plain'` the loop has no scope.
+import { grad, nn, optim, scope, type Tensor } from 'quarterturn'
 import { options, serve, spread, tokens } from './common.js'
 
 const VOCABULARY = 8000
@@ -19,7 +19,7 @@ class LanguageModel extends nn.Module {
   }
 }
 
-options()
+const { part } = options()
 const model = new LanguageModel()
 const parameters = [...model.parameters()]
 for (const [k, parameter] of parameters.entries()) parameter.assign(spread(parameter.shape, 1000 * k, 0.06))
@@ -31,11 +31,14 @@ const batches = Array.from({ length: BATCHES }, (_, k) => ({
 }))
 let count = 0
 
-async function step(): Promise<number> {
+function queueStep(): Tensor {
   const { x, y } = batches[count++ % BATCHES] as (typeof batches)[number]
   const loss = nn.functional.crossEntropy(model.forward(x), y)
   optimizer.step(grad(loss, parameters))
-  return (await loss.item()) as number
+  return loss
 }
+
+// As `fit` does with each step: temporaries go at its end rather than with the collector.
+const step = async (): Promise<number> => (await (part === 'plain' ? queueStep() : scope(queueStep)).item()) as number
 
 await serve({ step })

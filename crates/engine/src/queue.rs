@@ -3,12 +3,14 @@ use crate::environment::Environment;
 use crate::error::Fault;
 use crate::machine::Machine;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The engine recurses with the depth of a graph.
 const STACK: usize = 16 << 20;
+/// How long the engine looks for more work before it sleeps.
+const SPIN: Duration = Duration::from_micros(100);
 
 /// A stream on its way to the engine.
 pub struct Submission {
@@ -41,6 +43,8 @@ struct Queue {
     /// Something happened that the engine must look at between two operations.
     attention: AtomicBool,
     park: AtomicBool,
+    /// Counts everything that the engine may be waiting for.
+    arrivals: AtomicU64,
 }
 
 /// What the engine is to look at between two operations.
@@ -83,6 +87,7 @@ pub fn submit(submission: Submission) {
         state.ahead.push_back(submission);
         queue.attention.store(true, Ordering::Release);
     }
+    queue.arrivals.fetch_add(1, Ordering::Release);
     drop(state);
     queue.work.notify_one();
 }
@@ -93,6 +98,7 @@ pub fn close(environment: Arc<Environment>) {
     let mut state = lock();
     state.closing.push(environment);
     queue.attention.store(true, Ordering::Release);
+    queue.arrivals.fetch_add(1, Ordering::Release);
     drop(state);
     queue.work.notify_one();
 }
@@ -105,6 +111,7 @@ pub fn park(grace: Duration) -> bool {
     let mut state = lock();
     queue.park.store(true, Ordering::SeqCst);
     queue.attention.store(true, Ordering::SeqCst);
+    queue.arrivals.fetch_add(1, Ordering::Release);
     queue.work.notify_one();
     while state.started && !state.parked {
         let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
@@ -157,6 +164,27 @@ pub fn next() -> (Interruption, Option<Submission>) {
             let interruption = interruption(&mut state);
             return (interruption, state.main.pop_front());
         }
-        state = queue().work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        let seen = queue().arrivals.load(Ordering::Acquire);
+        drop(state);
+        let arrived = spin(|| queue().arrivals.load(Ordering::Acquire) != seen);
+        state = lock();
+        if !arrived && queue().arrivals.load(Ordering::Acquire) == seen {
+            state = queue().work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
     }
+}
+
+/// Waits a little without sleeping: a sleeping core of a virtual machine takes tens of microseconds to wake, and the next entries of a
+/// loop that awaits each step come sooner than that.
+fn spin(arrived: impl Fn() -> bool) -> bool {
+    let end = Instant::now() + SPIN;
+    while Instant::now() < end {
+        for _ in 0..32 {
+            if arrived() {
+                return true;
+            }
+            std::hint::spin_loop();
+        }
+    }
+    false
 }
