@@ -1,8 +1,18 @@
 // How long tensors live: the collector, scopes and dispose() all end here, and their bytes are counted here.
 import { account, release } from './queue.js'
 
+/** What remains to be released when a handle is gone. */
+export interface Held {
+  readonly id: number
+  readonly bytes: number
+  /** Whether the collector tells when the handle is gone; until its scope ends, the scope does. */
+  watched: boolean
+}
+
 /** What the bookkeeping needs of a tensor. */
 export interface Owned {
+  readonly held: Held
+  readonly isDisposed: boolean
   dispose(): void
 }
 
@@ -16,25 +26,32 @@ export interface MemoryCount {
 const count: MemoryCount = { tensors: 0, bytes: 0, peakBytes: 0 }
 let scope: Owned[] | undefined
 
-const registry = new FinalizationRegistry<{ id: number; bytes: number }>(({ id, bytes }) => discard(id, bytes))
+const registry = new FinalizationRegistry<Held>(discard)
 
-/** Registers a new handle. `held` is what remains to be released when it is gone. */
-export function adopt(owner: Owned, id: number, bytes: number): void {
+/** Takes a new handle into the books: into those of the scope, or of the collector. */
+export function adopt(owner: Owned): void {
+  const { bytes } = owner.held
   count.tensors++
   count.bytes += bytes
   if (count.bytes > count.peakBytes) count.peakBytes = count.bytes
   account(bytes)
-  registry.register(owner, { id, bytes }, owner)
-  scope?.push(owner)
+  if (scope === undefined) watch(owner)
+  else scope.push(owner)
+}
+
+function watch(owner: Owned): void {
+  if (owner.held.watched || owner.isDisposed) return
+  owner.held.watched = true
+  registry.register(owner, owner.held, owner)
 }
 
 /** Releases a handle at once. */
-export function abandon(owner: Owned, id: number, bytes: number): void {
-  registry.unregister(owner)
-  discard(id, bytes)
+export function abandon(owner: Owned): void {
+  if (owner.held.watched) registry.unregister(owner)
+  discard(owner.held)
 }
 
-function discard(id: number, bytes: number): void {
+function discard({ id, bytes }: Held): void {
   count.tensors--
   count.bytes -= bytes
   release(id, bytes)
@@ -58,7 +75,8 @@ export function inScope<T>(fn: () => T, kept: (result: T) => Iterable<Owned>): T
   const keep = new Set(kept(result))
   for (const owner of inner) {
     if (!keep.has(owner)) owner.dispose()
-    else outer?.push(owner)
+    else if (outer === undefined) watch(owner)
+    else outer.push(owner)
   }
   return result
 }
@@ -67,6 +85,7 @@ export function inScope<T>(fn: () => T, kept: (result: T) => Iterable<Owned>): T
 export function unscope(owner: Owned): void {
   const index = scope?.lastIndexOf(owner) ?? -1
   if (index >= 0) scope?.splice(index, 1)
+  watch(owner)
 }
 
 export function memoryCount(): MemoryCount {

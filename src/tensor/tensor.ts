@@ -3,7 +3,7 @@ import { inspect } from 'node:util'
 import { ArgumentError, OutOfRangeError, ShapeError } from '../errors.js'
 import { type Device, type DeviceLike, device } from './device.js'
 import { type ArrayOf, checkDType, type DType, dtypes, type ElementOf, type FloatDType, fromBfloat16 } from './dtype.js'
-import { abandon, adopt } from './lifetime.js'
+import { abandon, adopt, type Held } from './lifetime.js'
 import type { Attributes, OpName } from './ops/index.js'
 import { request } from './queue.js'
 import { type Handle, inputId, type Program, type Result, record } from './record.js'
@@ -64,7 +64,8 @@ export class Tensor<D extends DType = DType> implements Handle {
   /** @internal Makes postMessage and structuredClone refuse the handle. */
   readonly uncloneable = uncloneable
   #id: number
-  #bytes: number
+  /** @internal What is released with it. */
+  held: Held
   #lane: 0 | 1
   #requiresGrad: boolean
 
@@ -75,11 +76,11 @@ export class Tensor<D extends DType = DType> implements Handle {
     this.device = result.device
     this.program = result.program
     this.#id = result.id
-    this.#bytes = result.bytes
+    this.held = { id: result.id, bytes: result.bytes, watched: false }
     this.#lane = result.lane
     this.#requiresGrad = result.requiresGrad
     // What a program computes lives only while the program runs.
-    if (result.program === undefined) adopt(this, result.id, result.bytes)
+    if (result.program === undefined) adopt(this)
   }
 
   /** @internal The engine's name of the value; 0 after disposal. */
@@ -99,11 +100,11 @@ export class Tensor<D extends DType = DType> implements Handle {
 
   /** @internal Another value under the same handle, for a Variable that changes its dtype or device. */
   protected replace(result: Result): void {
-    if (this.#id !== 0) abandon(this, this.#id, this.#bytes)
+    if (this.#id !== 0) abandon(this)
     Object.assign(this as { dtype: DType; device: Device }, { dtype: result.dtype, device: result.device })
     this.#id = result.id
-    this.#bytes = result.bytes
-    adopt(this, result.id, result.bytes)
+    this.held = { id: result.id, bytes: result.bytes, watched: false }
+    adopt(this)
   }
 
   get isDisposed(): boolean {
@@ -123,9 +124,8 @@ export class Tensor<D extends DType = DType> implements Handle {
   /** Frees the value now. Using the tensor afterwards throws `ERR_DISPOSED`; a second call does nothing. */
   dispose(): void {
     if (this.#id === 0 || this.program !== undefined) return
-    const id = this.#id
     this.#id = 0
-    abandon(this, id, this.#bytes)
+    abandon(this)
   }
 
   [Symbol.dispose](): void {
