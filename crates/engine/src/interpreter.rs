@@ -1,6 +1,7 @@
 //! One entry at a time: which function an operation is. The match is exhaustive, so an operation without an arm does not compile.
 use crate::call::{Call, Outputs};
 use crate::error::Fault;
+use crate::kernels::Kernel;
 use crate::op::Op;
 use crate::ops::{control, create, elementwise, gradient, linalg, nn, optimizer, random, recurrent, reduce, shape};
 
@@ -112,6 +113,12 @@ fn dispatch(call: &mut Call) -> Outputs {
         Op::Lstm => recurrent::lstm(call),
         Op::Gru => recurrent::gru(call),
         Op::Rnn => recurrent::rnn(call),
+        Op::GatedScan => recurrent::kernel(call, Kernel::Scan),
+        Op::MinGru => recurrent::kernel(call, Kernel::MinGru),
+        Op::MinLstm => recurrent::kernel(call, Kernel::MinLstm),
+        Op::Highway => recurrent::kernel(call, Kernel::Highway),
+        Op::ResidualNorm => recurrent::kernel(call, Kernel::ResidualNorm),
+        Op::ResidualMlp => recurrent::kernel(call, Kernel::ResidualMlp),
         Op::Grad => gradient::grad(call),
         Op::ForeachAdd => gradient::foreach_add(call),
         Op::ForeachScale => gradient::foreach_scale(call),

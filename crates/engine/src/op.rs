@@ -43,6 +43,8 @@ ops! {
     BatchNorm "batchNorm", CrossEntropy "crossEntropy", Conv2d "conv2d",
     MaxPool2d "maxPool2d", AvgPool2d "avgPool2d", AdaptiveAvgPool2d "adaptiveAvgPool2d",
     Lstm "lstm", Gru "gru", Rnn "rnn",
+    GatedScan "gatedScan", MinGru "minGRU", MinLstm "minLSTM",
+    Highway "highway", ResidualNorm "residualNorm", ResidualMlp "residualMLP",
     Grad "grad", ForeachAdd "foreachAdd", ForeachScale "foreachScale", ForeachNorm "foreachNorm",
     ForeachClip "foreachClip", Sgd "sgd", AdamW "adamw",
     Define "define", Undefine "undefine", Checkpoint "checkpoint", CustomGrad "customGrad", Scan "scan",

@@ -1,10 +1,9 @@
-//! The recurrences: one layer, one direction. Ours where our kernels reach (float32 on the CPU), libtorch's elsewhere and on request;
-//! for those, backwards in time is: turn the time axis, run, turn the output.
+//! The recurrences, one layer and direction each, and the residual kernels. Ours where our kernels reach (float32 on the CPU), libtorch's
+//! elsewhere and on request; for those, backwards in time is: turn the time axis, run, turn the output.
 use crate::call::{Call, Outputs, size};
-use crate::error::Fault;
+use crate::error::{Code, Fault};
+use crate::kernels::{self, Kernel};
 use crate::op::Op;
-use crate::recurrent::{self, Cell};
-use quarterturn_kernels::elman::Nonlinearity;
 use tch::{Device, Kind, Tensor};
 
 /// Time is the second axis of [B, T, I].
@@ -36,22 +35,26 @@ fn nothing(x: &Tensor, h: &Tensor) -> Result<Tensor, Fault> {
     Ok(h.f_unsqueeze(TIME)?.f_slice(TIME, 0, size(x, TIME)?, 1)?)
 }
 
-/// Whether our kernels compute this: unless libtorch was asked for.
-fn ours(call: &mut Call) -> Result<bool, Fault> {
-    let libtorch = call.attributes.flag()?;
+/// Whether our kernels compute this: unless libtorch was asked for. Of float64 they have only the slow reference, so libtorch computes it
+/// where it can.
+fn ours(call: &Call, libtorch: bool, only_ours: bool) -> Result<bool, Fault> {
     let x = call.input(0)?;
-    Ok(!libtorch && x.f_kind()? == Kind::Float && x.device() == Device::Cpu)
+    let (kind, here) = (x.f_kind()?, x.device() == Device::Cpu);
+    let reached = here && (kind == Kind::Float || (kind == Kind::Double && only_ours));
+    if only_ours && (libtorch || !reached) {
+        let message = format!("{}: lengths and recompute need our kernels: float32 or float64 on the CPU", call.op.name());
+        return Err(Fault::new(if here { Code::Dtype } else { Code::Device }, message));
+    }
+    Ok(!libtorch && reached)
 }
 
-/// `lstm`: x, h0, c0, weights → y, h, c.
+/// `lstm`: x, h0, c0, weights, lengths → y, h, c.
 pub fn lstm(call: &mut Call) -> Outputs {
-    let reverse = call.attributes.flag()?;
-    let ours = ours(call)?;
-    let (x, h, c) = (call.input(0)?, call.input(1)?, call.input(2)?);
-    if ours {
-        let weights = [call.input(3)?, call.input(4)?];
-        return recurrent::run(Cell::Lstm, reverse, [x, h], Some(c), weights, [call.optional(5), call.optional(6)]);
+    let (reverse, libtorch, recompute) = (call.attributes.flag()?, call.attributes.flag()?, call.attributes.number()?);
+    if ours(call, libtorch, recompute > 0.0 || call.optional(7).is_some())? {
+        return kernels::run(Kernel::Lstm, &call.inputs, &[number(reverse), recompute]);
     }
+    let (x, h, c) = (call.input(0)?, call.input(1)?, call.input(2)?);
     let (weights, biased) = weights(call, 3)?;
     if size(x, TIME)? == 0 {
         return Ok(vec![nothing(x, h)?, h.shallow_clone(), c.shallow_clone()]);
@@ -61,30 +64,27 @@ pub fn lstm(call: &mut Call) -> Outputs {
     Ok(vec![turn(&y, reverse)?, h.f_squeeze_dim(0)?, c.f_squeeze_dim(0)?])
 }
 
-/// `gru`: x, h0, weights → y, h.
+/// `gru`: x, h0, weights, lengths → y, h.
 pub fn gru(call: &mut Call) -> Outputs {
     simple(call)
 }
 
-/// `rnn`: x, h0, weights → y, h.
+/// `rnn`: x, h0, weights, lengths → y, h.
 pub fn rnn(call: &mut Call) -> Outputs {
     simple(call)
 }
 
 fn simple(call: &mut Call) -> Outputs {
-    let reverse = call.attributes.flag()?;
-    let ours = ours(call)?;
+    let (reverse, libtorch) = (call.attributes.flag()?, call.attributes.flag()?);
     let relu = if call.op == Op::Rnn { call.attributes.flag()? } else { false };
-    let (x, h) = (call.input(0)?, call.input(1)?);
-    if ours {
-        let cell = match (call.op, relu) {
-            (Op::Gru, _) => Cell::Gru,
-            (_, false) => Cell::Rnn(Nonlinearity::Tanh),
-            (_, true) => Cell::Rnn(Nonlinearity::Relu),
+    let recompute = call.attributes.number()?;
+    if ours(call, libtorch, recompute > 0.0 || call.optional(6).is_some())? {
+        return match call.op {
+            Op::Gru => kernels::run(Kernel::Gru, &call.inputs, &[number(reverse), recompute]),
+            _ => kernels::run(Kernel::Rnn, &call.inputs, &[number(relu), number(reverse), recompute]),
         };
-        let weights = [call.input(2)?, call.input(3)?];
-        return recurrent::run(cell, reverse, [x, h], None, weights, [call.optional(4), call.optional(5)]);
     }
+    let (x, h) = (call.input(0)?, call.input(1)?);
     let (weights, biased) = weights(call, 2)?;
     if size(x, TIME)? == 0 {
         return Ok(vec![nothing(x, h)?, h.shallow_clone()]);
@@ -96,4 +96,18 @@ fn simple(call: &mut Call) -> Outputs {
         (_, true) => input.f_rnn_relu(&state, &weights, biased, 1, 0.0, true, false, true)?,
     };
     Ok(vec![turn(&y, reverse)?, h.f_squeeze_dim(0)?])
+}
+
+/// What only our kernels compute, its inputs and attributes being those of the kernel's schema.
+pub fn kernel(call: &mut Call, kernel: Kernel) -> Outputs {
+    let attributes = call.attributes.rest();
+    let x = call.input(0)?;
+    if x.device() != Device::Cpu {
+        return Err(Fault::new(Code::Device, format!("{}: its kernel runs on the CPU only so far", call.op.name())));
+    }
+    kernels::run(kernel, &call.inputs, attributes)
+}
+
+fn number(flag: bool) -> f64 {
+    f64::from(u8::from(flag))
 }

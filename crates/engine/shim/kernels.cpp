@@ -1,0 +1,404 @@
+// Our kernels as libtorch operations with gradients: quarterturn::lstm, gru, rnn, scan, mingru, minlstm, highway, residual_norm, residual_mlp;
+// float32 and float64 on the CPU. The arithmetic is in crates/kernels, reached through src/kernels; here are dispatch, one autograd node for
+// all of them, and the cache of packed weights.
+// The library that holds this also loads into Python: torch.ops.load_library(path), torch.ops.quarterturn.lstm(...).
+#include "common.h"
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <c10/core/CPUAllocator.h>
+#include <c10/core/GradMode.h>
+#include <c10/util/intrusive_ptr.h>
+#include <algorithm>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
+
+using at::Tensor;
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// The C face of src/kernels/face.rs. A returned text is an error and the caller's to free.
+extern "C" {
+// Contiguous; null data: absent, or not wanted.
+struct qt_tensor {
+  void *data;
+  const int64_t *sizes;
+  int64_t dims;
+};
+struct qt_call {
+  int64_t kernel;
+  bool float64;
+  const double *attributes;
+  int64_t attributes_count;
+  const qt_tensor *inputs;
+  int64_t inputs_count;
+  uint64_t version;
+  void *packed;
+};
+struct qt_output {
+  int64_t dims; // -1: as the first input
+  int64_t sizes[3];
+};
+struct qt_plan {
+  qt_output outputs[3];
+  int64_t reserve; // floats that a training pass saves
+};
+void *qt_packed_new();
+void qt_packed_free(void *packed);
+float *qt_pool_take(int64_t len, void **buffer);
+void qt_pool_give_back(void *buffer);
+char *qt_kernel_plan(const qt_call *call, qt_plan *plan);
+char *qt_kernel_forward(const qt_call *call, const qt_tensor *outputs, const qt_tensor *reserve);
+char *qt_kernel_backward(const qt_call *call, const qt_tensor *outputs, const qt_tensor *doutputs, const qt_tensor *reserve, const qt_tensor *dinputs);
+}
+
+namespace {
+
+constexpr unsigned bits(std::initializer_list<int> positions) {
+  unsigned set = 0;
+  for (int position : positions) set |= 1u << position;
+  return set;
+}
+
+bool has(unsigned set, size_t position) { return (set >> position & 1) != 0; }
+
+// What dispatch and autograd must know of a kernel. Sets are of positions among its tensors.
+struct Kernel {
+  const char *schema;
+  size_t outputs;
+  unsigned packed;      // inputs whose packed forms are kept
+  unsigned alone;       // inputs whose gradients may be left out one by one; the others are computed together
+  unsigned saved;       // inputs that backward reads
+  unsigned saved_out;   // outputs that backward reads
+  int lengths;          // the input that is int64, or -1
+  int twin;             // the input whose gradient is that of the first, or -1
+  bool scratch;         // whether backward uses up what forward saved
+};
+
+// In the order of src/kernels/mod.rs. Tensors come before attributes.
+const Kernel kernels[] = {
+    {"lstm(Tensor x, Tensor h_0, Tensor c_0, Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih=None, Tensor? bias_hh=None, Tensor? lengths=None, "
+     "bool reverse=False, int recompute=0) -> (Tensor, Tensor, Tensor)",
+     3, bits({3, 4, 5, 6}), bits({0, 1, 2}), bits({0, 1, 2, 3, 4, 5, 6, 7}), bits({0}), 7, -1, true},
+    {"gru(Tensor x, Tensor h_0, Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih=None, Tensor? bias_hh=None, Tensor? lengths=None, "
+     "bool reverse=False, int recompute=0) -> (Tensor, Tensor)",
+     2, bits({2, 3, 4, 5}), bits({0, 1}), bits({0, 1, 2, 3, 4, 5, 6}), bits({0}), 6, -1, true},
+    {"rnn(Tensor x, Tensor h_0, Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih=None, Tensor? bias_hh=None, Tensor? lengths=None, "
+     "bool relu=False, bool reverse=False, int recompute=0) -> (Tensor, Tensor)",
+     2, bits({2, 3, 4, 5}), bits({0, 1}), bits({0, 1, 2, 3, 4, 5, 6}), bits({0}), 6, -1, true},
+    {"scan(Tensor a, Tensor b, Tensor? h_0=None, Tensor? lengths=None, bool reverse=False) -> (Tensor, Tensor)",
+     2, 0, bits({2}), bits({0, 1, 2, 3}), bits({0}), 3, -1, false},
+    {"mingru(Tensor p, Tensor? h_0=None, Tensor? lengths=None, bool positive=False, bool reverse=False) -> (Tensor, Tensor)",
+     2, 0, bits({1}), bits({0, 1, 2}), bits({0}), 2, -1, false},
+    {"minlstm(Tensor p, Tensor? h_0=None, Tensor? lengths=None, bool positive=False, bool reverse=False) -> (Tensor, Tensor)",
+     2, 0, bits({1}), bits({0, 1, 2}), bits({0}), 2, -1, false},
+    {"highway(Tensor x, Tensor weight, Tensor? bias=None, bool relu=False) -> Tensor",
+     1, bits({1, 2}), 0, bits({0, 1, 2}), 0, -1, -1, true},
+    {"residual_norm(Tensor x, Tensor? residual=None, Tensor? weight=None, Tensor? bias=None, bool rms=False, float eps=1e-5) -> (Tensor, Tensor)",
+     2, 0, bits({2, 3}), bits({2, 3}), bits({1}), -1, 1, false},
+    {"residual_mlp(Tensor x, Tensor? norm_weight, Tensor? norm_bias, Tensor weight_1, Tensor? bias_1, Tensor weight_2, Tensor? bias_2, "
+     "float eps=1e-5) -> Tensor",
+     1, bits({3, 5}), bits({1, 2, 4, 6}), bits({0, 1, 2, 3, 4, 5, 6}), 0, -1, -1, true},
+};
+
+std::string name_of(const Kernel &kernel) { return std::string(kernel.schema, strchr(kernel.schema, '(')); }
+
+void raise(char *text) {
+  if (text == nullptr) return;
+  std::string message(text);
+  free(text);
+  TORCH_CHECK(false, message);
+}
+
+// Packed weights of one layer. They belong to the tensors they were made from, which are watched but not kept alive.
+struct Packed {
+  void *forms = qt_packed_new();
+  std::vector<c10::weak_intrusive_ptr<c10::TensorImpl>> of;
+  std::mutex mutex;
+  uint64_t trained = 0; // training passes so far
+
+  ~Packed() { qt_packed_free(forms); }
+
+  bool is_of(const std::vector<Tensor> &weights) const {
+    if (weights.size() != of.size()) return false;
+    for (size_t i = 0; i < of.size(); ++i)
+      if (of[i]._unsafe_get_target() != weights[i].unsafeGetTensorImpl()) return false;
+    return true;
+  }
+
+  bool expired() const {
+    for (const auto &weight : of)
+      if (weight.expired()) return true;
+    return false;
+  }
+};
+
+struct PackedWeights {
+  std::shared_ptr<Packed> packed;
+  uint64_t version;
+};
+
+// The packed forms for these weights, and a number that changes with every update of them. libtorch's versions alone do not say: its fused
+// optimizers leave them as they were. So every training pass counts as the forerunner of an update.
+PackedWeights packed_for(const std::vector<Tensor> &weights, bool training) {
+  static std::mutex mutex;
+  static auto *cache = new std::list<std::shared_ptr<Packed>>(); // newest first; never destroyed
+  constexpr size_t most = 64;
+  uint64_t version = 0;
+  for (const Tensor &weight : weights) {
+    // Tensors without a version cannot be told apart from their later selves.
+    if (weight.is_inference()) return {std::make_shared<Packed>(), 0};
+    version = version * 1000003 + weight._version();
+  }
+  auto numbered = [&](const std::shared_ptr<Packed> &entry) -> PackedWeights {
+    if (training) ++entry->trained;
+    return {entry, version * 1000003 + entry->trained};
+  };
+  std::lock_guard<std::mutex> guard(mutex);
+  for (auto entry = cache->begin(); entry != cache->end();) {
+    if ((*entry)->expired()) {
+      entry = cache->erase(entry);
+    } else if ((*entry)->is_of(weights)) {
+      cache->splice(cache->begin(), *cache, entry);
+      return numbered(cache->front());
+    } else {
+      ++entry;
+    }
+  }
+  auto made = std::make_shared<Packed>();
+  for (const Tensor &weight : weights) made->of.emplace_back(weight.getIntrusivePtr());
+  cache->push_front(made);
+  if (cache->size() > most) cache->pop_back();
+  return numbered(made);
+}
+
+// A tensor whose memory is used again and again: ours where libtorch's allocator would ask the system anew each time.
+Tensor make(at::IntArrayRef sizes, at::ScalarType type) {
+  constexpr int64_t from = 256 << 10;
+  auto options = at::TensorOptions(type);
+  int64_t bytes = c10::multiply_integers(sizes) * static_cast<int64_t>(c10::elementSize(type));
+  if (bytes < from || c10::GetCPUAllocator() != c10::GetDefaultCPUAllocator()) return at::empty(sizes, options);
+  void *buffer;
+  float *memory = qt_pool_take(bytes / static_cast<int64_t>(sizeof(float)), &buffer);
+  return at::from_blob(memory, sizes, [buffer](void *) { qt_pool_give_back(buffer); }, options);
+}
+
+// An empty tensor is there, though it may have no memory.
+qt_tensor view(const Tensor &tensor) {
+  static double nothing;
+  if (!tensor.defined()) return {nullptr, nullptr, 0};
+  void *data = tensor.numel() == 0 ? &nothing : const_cast<void *>(tensor.const_data_ptr());
+  return {data, tensor.sizes().data(), tensor.dim()};
+}
+
+std::vector<qt_tensor> views(at::TensorList tensors) {
+  std::vector<qt_tensor> all;
+  for (const Tensor &tensor : tensors) all.push_back(view(tensor));
+  return all;
+}
+
+// One call: its inputs, contiguous, and the number of its kernel.
+struct Call {
+  const Kernel &kernel;
+  std::vector<Tensor> given, inputs;
+  std::vector<double> attributes;
+
+  Call(const Kernel &kernel, at::TensorList tensors, const std::vector<double> &attributes)
+      : kernel(kernel), given(tensors.begin(), tensors.end()), attributes(attributes) {
+    for (const Tensor &tensor : given) inputs.push_back(tensor.defined() ? tensor.contiguous() : tensor);
+  }
+
+  void check() const {
+    auto type = inputs[0].scalar_type();
+    TORCH_CHECK(type == at::kFloat || type == at::kDouble, name_of(kernel), ": must be float32 or float64, got ", type);
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      if (!inputs[i].defined()) continue;
+      TORCH_CHECK(inputs[i].device().is_cpu(), name_of(kernel), ": tensors must be on the CPU");
+      auto expected = static_cast<int>(i) == kernel.lengths ? at::kLong : type;
+      TORCH_CHECK(inputs[i].scalar_type() == expected, name_of(kernel), ": tensors must all be ", type, " (lengths int64), got ", inputs[i].scalar_type());
+    }
+  }
+
+  // Calls `body` with what the kernels want to know. Nobody else uses the packed weights meanwhile.
+  template <typename Body>
+  void with(bool training, at::ScalarType type, Body &&body) const {
+    std::vector<Tensor> weights;
+    for (size_t i = 0; i < given.size(); ++i)
+      if (has(kernel.packed, i) && given[i].defined()) weights.push_back(given[i]);
+    PackedWeights packed = weights.empty() ? PackedWeights{nullptr, 0} : packed_for(weights, training);
+    std::unique_lock<std::mutex> lock;
+    if (packed.packed) lock = std::unique_lock<std::mutex>(packed.packed->mutex);
+    auto all = views(inputs);
+    body(qt_call{&kernel - kernels, type == at::kDouble, attributes.data(), static_cast<int64_t>(attributes.size()), all.data(), static_cast<int64_t>(all.size()),
+                 packed.version, packed.packed ? packed.packed->forms : nullptr});
+  }
+
+  // The outputs, and after them the reserve if one is wanted.
+  variable_list forward(bool training) const {
+    check();
+    variable_list out;
+    auto type = inputs[0].scalar_type();
+    with(training, type, [&](const qt_call &call) {
+      qt_plan plan{};
+      raise(qt_kernel_plan(&call, &plan));
+      for (size_t i = 0; i < kernel.outputs; ++i) {
+        const qt_output &output = plan.outputs[i];
+        out.push_back(make(output.dims < 0 ? inputs[0].sizes() : at::IntArrayRef(output.sizes, static_cast<size_t>(output.dims)), type));
+      }
+      Tensor reserve = training ? make({plan.reserve}, at::kFloat) : Tensor();
+      auto outputs = views(out);
+      auto kept = view(reserve);
+      raise(qt_kernel_forward(&call, outputs.data(), &kept));
+      if (training) out.push_back(reserve);
+    });
+    return out;
+  }
+
+  static at::ScalarType type_of(const variable_list &grads) {
+    for (const Tensor &grad : grads)
+      if (grad.defined()) return grad.scalar_type();
+    return at::kFloat;
+  }
+
+  // The gradients of the inputs, as far as wanted. May use up the reserve.
+  variable_list backward(const variable_list &outputs, const variable_list &grads, const Tensor &reserve, const std::vector<bool> &wanted) const {
+    variable_list incoming, out(inputs.size());
+    for (const Tensor &grad : grads) incoming.push_back(grad.defined() ? grad.contiguous() : grad);
+    bool together = false;
+    for (size_t i = 0; i < wanted.size(); ++i) together = together || (wanted[i] && !has(kernel.alone, i));
+    for (size_t i = 0; i < out.size(); ++i) {
+      bool twin = static_cast<int>(i) == kernel.twin, differentiable = static_cast<int>(i) != kernel.lengths;
+      // The first input may not have been saved; its gradient then has the shape of an output.
+      const Tensor &like = inputs[i].defined() || i != 0 ? inputs[i] : outputs.back();
+      if (differentiable && !twin && like.defined() && (wanted[i] || (together && !has(kernel.alone, i)))) out[i] = make(like.sizes(), like.scalar_type());
+    }
+    with(false, type_of(incoming), [&](const qt_call &call) {
+      auto results = views(outputs), gradients = views(incoming), dinputs = views(out);
+      auto kept = view(reserve);
+      raise(qt_kernel_backward(&call, results.data(), gradients.data(), &kept, dinputs.data()));
+    });
+    if (kernel.twin >= 0) out[static_cast<size_t>(kernel.twin)] = out[0];
+    for (size_t i = 0; i < out.size(); ++i)
+      if (!wanted[i]) out[i] = Tensor();
+    return out;
+  }
+};
+
+variable_list only(unsigned set, const variable_list &tensors) {
+  variable_list chosen(tensors.size());
+  for (size_t i = 0; i < tensors.size(); ++i)
+    if (has(set, i)) chosen[i] = tensors[i];
+  return chosen;
+}
+
+struct Node : torch::autograd::Function<Node> {
+  // libtorch takes no absent tensors here, so `present` are those that are there, of `count`, at `places`.
+  static variable_list forward(AutogradContext *ctx, const Kernel *kernel, at::TensorList present, size_t count, const std::vector<int64_t> &places,
+                               const std::vector<double> &attributes) {
+    at::AutoDispatchBelowADInplaceOrView guard;
+    ctx->set_materialize_grads(false);
+    variable_list inputs(count);
+    for (size_t i = 0; i < places.size(); ++i) inputs[static_cast<size_t>(places[i])] = present[i];
+    Call call(*kernel, inputs, attributes);
+    ctx->saved_data["places"] = places;
+    auto out = call.forward(true);
+    ctx->saved_data["kernel"] = static_cast<int64_t>(kernel - kernels);
+    ctx->saved_data["attributes"] = attributes;
+    ctx->saved_data["reserve"] = out.back();
+    out.pop_back();
+    // Weights as they were given: their packed forms are found by them.
+    auto saved = only(kernel->saved & ~kernel->packed, call.inputs);
+    for (size_t i = 0; i < saved.size(); ++i)
+      if (has(kernel->packed, i)) saved[i] = call.given[i];
+    auto results = only(kernel->saved_out, out);
+    saved.insert(saved.end(), results.begin(), results.end());
+    ctx->save_for_backward(saved);
+    return out;
+  }
+
+  static variable_list backward(AutogradContext *ctx, variable_list grads) {
+    const Kernel &kernel = kernels[ctx->saved_data["kernel"].toInt()];
+    TORCH_CHECK(!at::GradMode::is_enabled(), name_of(kernel),
+                ": its gradient cannot be differentiated again; compute this layer with libtorch's own operations");
+    auto places = ctx->saved_data["places"].toIntVector();
+    variable_list out(places.size() + 4); // also those of what is not a tensor: the kernel before, three things after
+    if (std::none_of(grads.begin(), grads.end(), [](const Tensor &grad) { return grad.defined(); })) return out;
+    auto saved = ctx->get_saved_variables();
+    grads.resize(kernel.outputs);
+    auto inputs_end = saved.end() - static_cast<std::ptrdiff_t>(kernel.outputs);
+    Call call(kernel, variable_list(saved.begin(), inputs_end), ctx->saved_data["attributes"].toDoubleVector());
+    variable_list outputs(inputs_end, saved.end());
+    Tensor reserve;
+    auto kept = ctx->saved_data.find("reserve");
+    if (kept != ctx->saved_data.end()) {
+      reserve = kept->second.toTensor();
+      if (kernel.scratch) ctx->saved_data.erase(kept);
+    } else {
+      // A second pass over a graph that was kept: what the first one used up is computed again.
+      reserve = call.forward(true).back();
+    }
+    std::vector<bool> wanted(call.inputs.size());
+    for (size_t i = 0; i < places.size(); ++i) wanted[static_cast<size_t>(places[i])] = ctx->needs_input_grad(i);
+    auto gradients = call.backward(outputs, grads, reserve, wanted);
+    for (size_t i = 0; i < places.size(); ++i) out[i + 1] = gradients[static_cast<size_t>(places[i])];
+    return out;
+  }
+};
+
+variable_list run(const Kernel &kernel, at::TensorList inputs, const std::vector<double> &attributes) {
+  bool differentiable = false;
+  variable_list present;
+  std::vector<int64_t> places;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (!inputs[i].defined()) continue;
+    differentiable = differentiable || inputs[i].requires_grad();
+    present.push_back(inputs[i]);
+    places.push_back(static_cast<int64_t>(i));
+  }
+  if (at::GradMode::is_enabled() && differentiable) return Node::apply(&kernel, at::TensorList(present), inputs.size(), places, attributes);
+  at::AutoDispatchBelowADInplaceOrView guard;
+  return Call(kernel, inputs, attributes).forward(false);
+}
+
+// One function serves all operations and both keys: it looks at the schema and at the gradient mode itself.
+void boxed(const c10::OperatorHandle &op, torch::jit::Stack *stack) {
+  const auto &schema = op.schema();
+  const std::string name = schema.name().substr(strlen("quarterturn::"));
+  const Kernel *kernel = kernels;
+  while (name_of(*kernel) != name) ++kernel;
+  variable_list inputs;
+  std::vector<double> attributes;
+  for (const c10::IValue &value : torch::jit::last(*stack, schema.arguments().size())) {
+    if (value.isTensor()) inputs.push_back(value.toTensor());
+    else if (value.isNone()) inputs.emplace_back();
+    else attributes.push_back(value.isBool() ? static_cast<double>(value.toBool()) : value.toScalar().toDouble());
+  }
+  torch::jit::drop(*stack, schema.arguments().size());
+  for (Tensor &output : run(*kernel, inputs, attributes)) stack->emplace_back(std::move(output));
+}
+
+void implement(torch::Library &m) {
+  for (const Kernel &kernel : kernels) m.impl(name_of(kernel).c_str(), torch::CppFunction::makeFromBoxedFunction<&boxed>());
+}
+
+} // namespace
+
+TORCH_LIBRARY(quarterturn, m) {
+  for (const Kernel &kernel : kernels) m.def(kernel.schema);
+}
+
+TORCH_LIBRARY_IMPL(quarterturn, CPU, m) { implement(m); }
+
+TORCH_LIBRARY_IMPL(quarterturn, Autograd, m) { implement(m); }
+
+// The engine's way in: null inputs are absent.
+extern "C" char *qt_kernel(int64_t kernel, const Tensor *const *inputs, size_t inputs_count, const double *attributes, size_t attributes_count,
+                           Tensor **outputs) {
+  return quarterturn::guarded([&] {
+    variable_list tensors;
+    for (size_t i = 0; i < inputs_count; ++i) tensors.push_back(inputs[i] == nullptr ? Tensor() : *inputs[i]);
+    auto out = run(kernels[kernel], tensors, std::vector<double>(attributes, attributes + attributes_count));
+    for (size_t i = 0; i < out.size(); ++i) outputs[i] = new Tensor(std::move(out[i]));
+  });
+}
