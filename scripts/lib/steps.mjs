@@ -4,7 +4,7 @@ import { chmodSync, copyFileSync, existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { ensureLibtorch, libtorchEnv } from '../libtorch.mjs'
 import { bundle } from './bundle.mjs'
-import { must, mustTool, root, Stop, say } from './run.mjs'
+import { must, mustTool, root, run, Stop, say } from './run.mjs'
 import { fingerprint, step } from './stamp.mjs'
 
 /** The addon as src/native.ts looks for it. */
@@ -71,6 +71,21 @@ export async function buildLibrary() {
     await mustTool('tsc', ['-p', '.config/tsconfig.dist.json']) // the declarations
     chmodSync(join(root, 'dist/cli/main.js'), 0o755) // npx runs it in place
   })
+}
+
+/** A bench of the kernels as a program; returns its path. It needs no libtorch. */
+export async function kernelBench(name) {
+  let text = ''
+  const args = ['build', ...cargoFlags(), '--quiet', '--bench', name, '--message-format', 'json-render-diagnostics']
+  const code = await run('cargo', args, {
+    quiet: true,
+    onText: (piece) => {
+      text += piece
+    },
+  })
+  const path = /"executable":"([^"]+)"/.exec(text)?.[1]
+  if (code !== 0 || path === undefined) throw new Stop(`cargo ${args.join(' ')} failed:\n${text}`)
+  return path
 }
 
 /** build/ts: examples and benches, which import `quarterturn` as any program does. */
