@@ -1,4 +1,4 @@
-// Layers as functions: everything that a module computes, without its parameters. Losses and recurrences have files of their own.
+// Layers as functions: everything that a module computes, without its parameters. Losses, recurrences and residual blocks have files of their own.
 import { ArgumentError } from '../errors.js'
 import type { DType } from '../tensor/dtype.js'
 import type { Pair, Window } from '../tensor/ops/nn.js'
@@ -9,8 +9,11 @@ import { call, type Tensor } from '../tensor/tensor.js'
 export { relu, sigmoid, tanh } from '../tensor/functions.js'
 export type { Reduction } from '../tensor/ops/nn.js'
 export type { Nonlinearity } from '../tensor/ops/recurrent.js'
+export * from './gated-scan.js'
 export * from './loss.js'
 export * from './recurrence.js'
+export * from './residual.js'
+export type { HiddenState, Lengths, ScanOptions } from './sequence.js'
 export type { Pair }
 
 /** One number for both image axes, or [height, width]. */

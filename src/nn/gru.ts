@@ -2,6 +2,7 @@
 import type { Tensor } from '../tensor/tensor.js'
 import { gru, type HiddenState } from './functional.js'
 import { Recurrent, type RecurrentOptions } from './recurrent.js'
+import type { ForwardOptions } from './stacked.js'
 
 /**
  * Gated recurrent unit. For each step, with gates in the order r, z, n:
@@ -11,7 +12,8 @@ import { Recurrent, type RecurrentOptions } from './recurrent.js'
  * ```
  * Shapes: x [B, T, I] → output [B, T, D·H]; state.h [K·D, B, H], absent: zeros. Weights start uniform on ±1/√H. Keys as in torch.
  *
- * Errors: `ERR_SHAPE`, `ERR_DTYPE`, `ERR_DEVICE` where x or the state does not fit. Differs from torch: batch first; the state is an object.
+ * Errors: `ERR_SHAPE`, `ERR_DTYPE`, `ERR_DEVICE` where x or the state does not fit; `ERR_RANGE` for a length outside 0 … T. Differs from torch:
+ * batch first; the state is an object; `lengths` in place of packed sequences.
  * Source: Cho et al. 2014; as in torch the reset gate multiplies the product W_hn h, not h.
  *
  * @example
@@ -25,9 +27,9 @@ export class GRU extends Recurrent {
     super(3, inputSize, hiddenSize, options)
   }
 
-  forward(x: Tensor, state?: HiddenState): { output: Tensor; state: HiddenState } {
-    return this.run(['h'], x, state, (input, [h], weights, reverse) => {
-      const result = gru(input, { h: h as Tensor }, weights, { reverse, implementation: this.implementation })
+  forward(x: Tensor, state?: HiddenState, options: ForwardOptions = {}): { output: Tensor; state: HiddenState } {
+    return this.run('gru', { h: this.hiddenSize }, x, state, options, (input, [h], pass) => {
+      const result = gru(input, { h: h as Tensor }, pass.weights, this.optionsOf(pass))
       return { output: result.output, state: [result.state.h] }
     })
   }

@@ -1,16 +1,17 @@
-// The recurrences as functions: one layer in one direction, or one step. Layers and directions are put together in recurrent.ts.
+// The dense recurrences as functions: one layer in one direction, or one step. Layers and directions are put together in stacked.ts.
 import { ShapeError } from '../errors.js'
 import type { Implementation, Nonlinearity } from '../tensor/ops/recurrent.js'
-import { type Result, record } from '../tensor/record.js'
+import { record } from '../tensor/record.js'
 import { scope } from '../tensor/scope.js'
-import { show } from '../tensor/shape.js'
+import { show, whole } from '../tensor/shape.js'
 import { call, Tensor } from '../tensor/tensor.js'
+import { type HiddenState, lengthsTensor, outputAndState, type ScanOptions } from './sequence.js'
 
 /** Weights of one layer in one direction: G gates, rows gate by gate in torch's order. */
 export interface RecurrentWeights {
   /** [G·H, I] */
   weightIh: Tensor
-  /** [G·H, H] */
+  /** [G·H, H]; with a projection [G·H, P] */
   weightHh: Tensor
   /** [G·H] */
   biasIh?: Tensor | undefined
@@ -18,8 +19,9 @@ export interface RecurrentWeights {
   biasHh?: Tensor | undefined
 }
 
-export interface HiddenState {
-  h: Tensor
+export interface LSTMWeights extends RecurrentWeights {
+  /** [P, H]: projects every h from H to P values (torch's `weight_hr`). libtorch computes it, so without `lengths` and `recompute`. */
+  weightHr?: Tensor | undefined
 }
 
 export interface LSTMState {
@@ -27,62 +29,75 @@ export interface LSTMState {
   c: Tensor
 }
 
-export interface SequenceOptions {
-  /** From the last step to the first. */
-  reverse?: boolean
-  /** Our kernels (default), or libtorch's own operation. */
+export interface SequenceOptions extends ScanOptions {
+  /** Our kernels, or libtorch's own operation, which has neither `lengths` nor `recompute`. @default 'quarterturn' */
   implementation?: Implementation
+  /**
+   * Saves memory in training: only the state after every `recompute`-th step is kept, and each stretch between runs forward once more in the
+   * backward pass. About √T is best; 0 keeps everything. @default 0
+   */
+  recompute?: number
 }
 
-/** One LSTM layer over x [B, T, I] from the state h, c [B, H] (absent: zeros) → output [B, T, H] and the last state. Equations: `nn.LSTM`. */
+function attributesOf({ reverse = false, implementation = 'quarterturn', recompute = 0 }: SequenceOptions, op: string) {
+  return { reverse, implementation, recompute: whole(recompute, 'recompute', op) }
+}
+
+/**
+ * One LSTM layer over x [B, T, I] from the state h, c [B, H] (absent: zeros) → output [B, T, H] and the last state. Equations: `nn.LSTM`.
+ * With a projection, h and output are P wide.
+ *
+ * float32 on the CPU by our kernels; float64, bfloat16 and other devices by libtorch; `lengths` and `recompute` by our kernels, in float32 and
+ * float64. Errors: `ERR_SHAPE`, `ERR_DTYPE`, `ERR_DEVICE` where an operand does not fit; `ERR_RANGE` for a length outside 0 … T;
+ * `ERR_ARGUMENT` for options that exclude each other. Differs from torch: lengths in place of packed sequences.
+ * Source: Hochreiter and Schmidhuber 1997; Gers et al. 2000; projection: Sak et al. 2014.
+ */
 export function lstm(
   x: Tensor,
   state: LSTMState | undefined,
-  weights: RecurrentWeights,
-  { reverse = false, implementation = 'quarterturn' }: SequenceOptions = {},
+  weights: LSTMWeights,
+  options: SequenceOptions = {},
 ): { output: Tensor; state: LSTMState } {
-  const { weightIh, weightHh, biasIh, biasHh } = weights
-  const { h, c } = state ?? zeroState(x, weightHh, (zero) => ({ h: zero, c: zero }))
-  const [output, hN, cN] = tensors(
-    record('lstm', [x, h, c, weightIh, weightHh, biasIh, biasHh], { reverse, implementation }),
-  )
+  const attributes = attributesOf(options, 'lstm')
+  const { weightIh, weightHh, biasIh, biasHh, weightHr } = weights
+  const { h, c } = state ?? zeroStates(x, weights)
+  const lengths = lengthsTensor(options.lengths, x, 'lstm')
+  const inputs = [x, h, c, weightIh, weightHh, biasIh, biasHh, lengths]
+  const results = record('lstm', weightHr === undefined ? inputs : [...inputs, weightHr], attributes)
+  const [output, hN, cN] = results.map((result) => new Tensor(result))
   return { output: output as Tensor, state: { h: hN as Tensor, c: cN as Tensor } }
 }
 
-/** One GRU layer, as `lstm`. Equations: `nn.GRU`. */
+/** One GRU layer, as `lstm`. Equations: `nn.GRU`. Source: Cho et al. 2014, with torch's reset gate. */
 export function gru(
   x: Tensor,
   state: HiddenState | undefined,
   weights: RecurrentWeights,
-  { reverse = false, implementation = 'quarterturn' }: SequenceOptions = {},
+  options: SequenceOptions = {},
 ): { output: Tensor; state: HiddenState } {
+  const attributes = attributesOf(options, 'gru')
   const { weightIh, weightHh, biasIh, biasHh } = weights
-  const { h } = state ?? zeroState(x, weightHh, (zero) => ({ h: zero }))
-  const [output, hN] = tensors(record('gru', [x, h, weightIh, weightHh, biasIh, biasHh], { reverse, implementation }))
-  return { output: output as Tensor, state: { h: hN as Tensor } }
+  const h = state?.h ?? zeroState(x, weightHh.shape[1])
+  const lengths = lengthsTensor(options.lengths, x, 'gru')
+  return outputAndState(record('gru', [x, h, weightIh, weightHh, biasIh, biasHh, lengths], attributes))
 }
 
-/** One Elman layer, as `lstm`. Equations: `nn.RNN`. */
+/** One Elman layer, as `lstm`. Equations: `nn.RNN`. Source: Elman 1990. */
 export function rnn(
   x: Tensor,
   state: HiddenState | undefined,
   weights: RecurrentWeights,
-  {
-    reverse = false,
-    implementation = 'quarterturn',
-    nonlinearity = 'tanh',
-  }: SequenceOptions & { nonlinearity?: Nonlinearity } = {},
+  { nonlinearity = 'tanh', ...options }: SequenceOptions & { nonlinearity?: Nonlinearity } = {},
 ): { output: Tensor; state: HiddenState } {
+  const attributes = { ...attributesOf(options, 'rnn'), nonlinearity }
   const { weightIh, weightHh, biasIh, biasHh } = weights
-  const { h } = state ?? zeroState(x, weightHh, (zero) => ({ h: zero }))
-  const [output, hN] = tensors(
-    record('rnn', [x, h, weightIh, weightHh, biasIh, biasHh], { reverse, implementation, nonlinearity }),
-  )
-  return { output: output as Tensor, state: { h: hN as Tensor } }
+  const h = state?.h ?? zeroState(x, weightHh.shape[1])
+  const lengths = lengthsTensor(options.lengths, x, 'rnn')
+  return outputAndState(record('rnn', [x, h, weightIh, weightHh, biasIh, biasHh, lengths], attributes))
 }
 
 /** One step of an LSTM: x [B, I], h and c [B, H] → the next state. */
-export function lstmCell(x: Tensor, state: LSTMState | undefined, weights: RecurrentWeights): LSTMState {
+export function lstmCell(x: Tensor, state: LSTMState | undefined, weights: LSTMWeights): LSTMState {
   return scope(() => lstm(asSequence(x, 'lstmCell'), state, weights).state)
 }
 
@@ -111,12 +126,12 @@ function asSequence(x: Tensor, op: string): Tensor {
   return x.unsqueeze(1)
 }
 
-function zeroState<S>(x: Tensor, weightHh: Tensor, form: (zero: Tensor) => S): S {
-  return form(
-    call('full', [], { value: 0, shape: [x.shape[0] ?? 0, weightHh.shape[1] ?? 0], dtype: x.dtype, device: x.device }),
-  )
+/** [B, size] */
+function zeroState(x: Tensor, size = 0): Tensor {
+  return call('full', [], { value: 0, shape: [x.shape[0] ?? 0, size], dtype: x.dtype, device: x.device })
 }
 
-function tensors(results: readonly Result[]): Tensor[] {
-  return results.map((result) => new Tensor(result))
+function zeroStates(x: Tensor, { weightHh, weightHr }: LSTMWeights): LSTMState {
+  const h = zeroState(x, weightHh.shape[1])
+  return { h, c: weightHr === undefined ? h : zeroState(x, weightHr.shape[1]) }
 }

@@ -3,6 +3,7 @@ import { ArgumentError } from '../errors.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { type HiddenState, type Nonlinearity, rnn } from './functional.js'
 import { Recurrent, type RecurrentOptions } from './recurrent.js'
+import type { ForwardOptions } from './stacked.js'
 
 export interface RNNOptions extends RecurrentOptions {
   /** φ. @default 'tanh' */
@@ -14,8 +15,8 @@ export interface RNNOptions extends RecurrentOptions {
  *
  * Shapes: x [B, T, I] → output [B, T, D·H]; state.h [K·D, B, H], absent: zeros. Weights start uniform on ±1/√H. Keys as in torch.
  *
- * Errors: `ERR_SHAPE`, `ERR_DTYPE`, `ERR_DEVICE` where x or the state does not fit. Differs from torch: batch first; the state is an object.
- * Source: Elman 1990.
+ * Errors: `ERR_SHAPE`, `ERR_DTYPE`, `ERR_DEVICE` where x or the state does not fit; `ERR_RANGE` for a length outside 0 … T. Differs from torch:
+ * batch first; the state is an object; `lengths` in place of packed sequences. Source: Elman 1990.
  *
  * @example
  * const rnn = new nn.RNN(8, 32, { nonlinearity: 'relu' })
@@ -36,13 +37,10 @@ export class RNN extends Recurrent {
     this.nonlinearity = nonlinearity
   }
 
-  forward(x: Tensor, state?: HiddenState): { output: Tensor; state: HiddenState } {
-    return this.run(['h'], x, state, (input, [h], weights, reverse) => {
-      const result = rnn(input, { h: h as Tensor }, weights, {
-        reverse,
-        implementation: this.implementation,
-        nonlinearity: this.nonlinearity,
-      })
+  forward(x: Tensor, state?: HiddenState, options: ForwardOptions = {}): { output: Tensor; state: HiddenState } {
+    return this.run('rnn', { h: this.hiddenSize }, x, state, options, (input, [h], pass) => {
+      const { nonlinearity } = this
+      const result = rnn(input, { h: h as Tensor }, pass.weights, { ...this.optionsOf(pass), nonlinearity })
       return { output: result.output, state: [result.state.h] }
     })
   }

@@ -1,4 +1,4 @@
-// LSTM, GRU and RNN: the laws that tie sequences, steps, batches, layers and directions together, and the equations themselves.
+// The recurrent layers: the laws that tie sequences, steps, batches, layers and directions together, and the equations themselves.
 import { cat, grad, manualSeed, nn, normal, type Tensor, tensor, zeros } from 'quarterturn'
 import { beforeEach, describe, expect, test } from 'vitest'
 
@@ -7,17 +7,48 @@ const f64 = { dtype: 'float64' } as const
 type State = Record<string, Tensor>
 type Net = nn.Module & {
   forward(x: Tensor, state?: never): { output: Tensor; state: State }
-  weights: readonly nn.LayerWeights[]
+}
+interface Kind {
+  make(options?: nn.StackedOptions, inputSize?: number): Net
+  /** Gates G. */
+  gates: number
+  /** As errors name it. */
+  op: string
+  /** Width of the output. */
+  width: number
+  keys: string[]
 }
 
-const kinds = {
-  LSTM: (options: nn.RecurrentOptions = {}) => new nn.LSTM(I, H, { ...f64, ...options }) as unknown as Net,
-  GRU: (options: nn.RecurrentOptions = {}) => new nn.GRU(I, H, { ...f64, ...options }) as unknown as Net,
-  RNN: (options: nn.RecurrentOptions = {}) => new nn.RNN(I, H, { ...f64, ...options }) as unknown as Net,
-  'RNN with ReLU': (options: nn.RecurrentOptions = {}) =>
-    new nn.RNN(I, H, { ...f64, nonlinearity: 'relu', ...options }) as unknown as Net,
+const dense = ['weight_ih', 'weight_hh', 'bias_ih', 'bias_hh']
+const minimal = ['weight_ih', 'bias_ih']
+const P = 3
+
+const kinds: Record<string, Kind> = {
+  LSTM: {
+    make: (options, size = I) => new nn.LSTM(size, H, { ...f64, ...options }) as unknown as Net,
+    ...{ gates: 4, op: 'lstm', width: H, keys: dense },
+  },
+  GRU: {
+    make: (options, size = I) => new nn.GRU(size, H, { ...f64, ...options }) as unknown as Net,
+    ...{ gates: 3, op: 'gru', width: H, keys: dense },
+  },
+  RNN: {
+    make: (options, size = I) => new nn.RNN(size, H, { ...f64, ...options }) as unknown as Net,
+    ...{ gates: 1, op: 'rnn', width: H, keys: dense },
+  },
+  'RNN with ReLU': {
+    make: (options, size = I) => new nn.RNN(size, H, { ...f64, nonlinearity: 'relu', ...options }) as unknown as Net,
+    ...{ gates: 1, op: 'rnn', width: H, keys: dense },
+  },
+  MinGRU: {
+    make: (options, size = I) => new nn.MinGRU(size, H, { ...f64, ...options }) as unknown as Net,
+    ...{ gates: 2, op: 'minGRU', width: H, keys: minimal },
+  },
+  MinLSTM: {
+    make: (options, size = I) => new nn.MinLSTM(size, H, { ...f64, positive: true, ...options }) as unknown as Net,
+    ...{ gates: 3, op: 'minLSTM', width: H, keys: minimal },
+  },
 }
-const gates = { LSTM: 4, GRU: 3, RNN: 1, 'RNN with ReLU': 1 }
 
 const run = (net: Net, x: Tensor, state?: State) => net.forward(x, state as never)
 const input = (t = T, b = B): Tensor => normal([b, t, I], 0, 1, f64)
@@ -41,26 +72,23 @@ const map = (state: State, fn: (part: Tensor) => Tensor): State =>
 
 beforeEach(() => void manualSeed(2))
 
-describe.each(Object.entries(kinds))('%s', (name, make) => {
+describe.each(Object.entries(kinds))('%s', (_, { make, gates, op, width, keys }) => {
   const deep = { numLayers: 2, bidirectional: true }
 
   test('shapes and keys are those of torch', () => {
     const net = make(deep)
     const { output, state } = run(net, input())
-    expect(output.shape).toEqual([B, T, 2 * H])
-    for (const part of Object.values(state)) expect(part.shape).toEqual([4, B, H])
-    const G = gates[name as keyof typeof gates]
+    expect(output.shape).toEqual([B, T, 2 * width])
+    for (const [part, { shape }] of Object.entries(state)) expect(shape).toEqual([4, B, part === 'h' ? width : H])
     const shapes = Object.fromEntries([...net.stateDict()].map(([key, { shape }]) => [key, shape]))
-    expect(Object.keys(shapes).slice(0, 8)).toEqual(
-      ['', '_reverse'].flatMap((end) =>
-        ['weight_ih', 'weight_hh', 'bias_ih', 'bias_hh'].map((key) => `${key}_l0${end}`),
-      ),
+    expect(Object.keys(shapes)).toEqual(
+      ['l0', 'l0_reverse', 'l1', 'l1_reverse'].flatMap((end) => keys.map((key) => `${key}_${end}`)),
     )
-    expect(shapes.weight_ih_l0).toEqual([G * H, I])
-    expect(shapes.weight_ih_l1_reverse).toEqual([G * H, 2 * H])
-    expect(shapes.weight_hh_l1).toEqual([G * H, H])
-    expect(shapes.bias_hh_l1_reverse).toEqual([G * H])
-    expect(Object.keys(shapes).length).toBe(16)
+    expect(shapes.weight_ih_l0).toEqual([gates * H, I])
+    expect(shapes.weight_ih_l1_reverse).toEqual([gates * H, 2 * width])
+    if (keys.includes('weight_hh')) expect(shapes.weight_hh_l1).toEqual([gates * H, width])
+    if (keys.includes('weight_hr')) expect(shapes.weight_hr_l1).toEqual([P, H])
+    expect(shapes.bias_ih_l1_reverse).toEqual([gates * H])
   })
 
   test('no state is a state of zeros', async () => {
@@ -143,9 +171,7 @@ describe.each(Object.entries(kinds))('%s', (name, make) => {
 
   test('two layers are one net over the output of another', async () => {
     const two = make({ numLayers: 2 })
-    const upper = name.startsWith('RNN')
-      ? (new nn.RNN(H, H, { ...f64, nonlinearity: name === 'RNN' ? 'tanh' : 'relu' }) as unknown as Net)
-      : (new { LSTM: nn.LSTM, GRU: nn.GRU }[name as 'LSTM' | 'GRU'](H, H, f64) as unknown as Net)
+    const upper = make({}, width)
     const lower = make()
     const layer = (k: number): Map<string, Tensor> =>
       new Map(
@@ -187,19 +213,18 @@ describe.each(Object.entries(kinds))('%s', (name, make) => {
     const net = make()
     const { state } = run(net, input())
     const empty = run(net, input(0), state)
-    expect(empty.output.shape).toEqual([B, 0, H])
-    await close(empty.state.h as Tensor, state.h as Tensor)
+    expect(empty.output.shape).toEqual([B, 0, width])
+    for (const [part, value] of Object.entries(state)) await close(empty.state[part] as Tensor, value)
   })
 
   test('wrong input and state throw at the call, in the words of the user', () => {
     const net = make()
-    const op = name.split(' ')[0]?.toLowerCase()
     expect(() => run(net, zeros([B, T, I + 1], f64))).toThrow(
       `${op}: input must be [B, T, I=${I}], got [${B}, ${T}, ${I + 1}]`,
     )
     expect(() => run(net, zeros([T, I], f64))).toThrow(`${op}: input must be [B, T, I=${I}], got [${T}, ${I}]`)
     expect(() => run(net, input(), { h: zeros([B, H], f64), c: zeros([B, H], f64) })).toThrow(
-      `${op}: state.h must be [K·D=1, B=${B}, H=${H}], got [${B}, ${H}]`,
+      `${op}: state.h must be [K·D=1, B=${B}, ${width === H ? 'H' : 'P'}=${width}], got [${B}, ${H}]`,
     )
     expect(() => run(net, zeros([B, T, I]))).toThrow(expect.objectContaining({ code: 'ERR_DTYPE' }))
   })
@@ -212,7 +237,7 @@ const affine = (w: Matrix, x: readonly number[], b: readonly number[]): number[]
   w.map((row, i) => row.reduce((sum, v, j) => sum + v * (x[j] as number), b[i] as number))
 
 test.each(['LSTM', 'GRU', 'RNN'] as const)('%s computes its equations', async (name) => {
-  const net = kinds[name]()
+  const net = kinds[name]?.make() as Net
   const x = input(3, 1)
   const [ih, hh, bi, bh] = (await Promise.all([...net.stateDict().values()].map((value) => value.toArray()))) as [
     Matrix,
@@ -250,7 +275,7 @@ test('cells are one step of a layer', async () => {
     ['GRU', F.gruCell],
     ['RNN', F.rnnCell],
   ] as const) {
-    const net = kinds[name]()
+    const net = new nn[name](I, H, f64) as unknown as Net & { weights: readonly nn.LayerWeights[] }
     const { state } = run(net, input())
     const flat = map(state, (part) => part.squeeze(0))
     const next = cell(x, flat as never, net.weights[0] as nn.LayerWeights) as unknown as State

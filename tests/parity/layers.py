@@ -1,6 +1,8 @@
 """The layers of the parity tests: state dict, inputs, outputs, gradients, and ten steps of training with SGD and with AdamW; all in float64."""
 import torch
 from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 
 class Residual(nn.Module):
@@ -23,6 +25,72 @@ class Residual(nn.Module):
         return self.head(self.average(self.pool(y)).flatten(1))
 
 
+class Minimal(nn.Module):
+    """MinGRU (two gates) and MinLSTM (three), two layers in two directions, step by step."""
+
+    def __init__(self, input_size, hidden_size, gates, positive):
+        super().__init__()
+        self.gates, self.positive = gates, positive
+        for name, size in [("l0", input_size), ("l0_reverse", input_size), ("l1", 2 * hidden_size), ("l1_reverse", 2 * hidden_size)]:
+            bound = size**-0.5
+            setattr(self, f"weight_ih_{name}", nn.Parameter(torch.empty(gates * hidden_size, size).uniform_(-bound, bound)))
+            setattr(self, f"bias_ih_{name}", nn.Parameter(torch.empty(gates * hidden_size).uniform_(-bound, bound)))
+
+    def step(self, p, h):
+        *gates, c = p.chunk(self.gates, -1)
+        if self.positive:
+            c = torch.where(c >= 0, c + 0.5, torch.sigmoid(c))
+        if self.gates == 2:
+            z = torch.sigmoid(gates[0])
+            return (1 - z) * h + z * c
+        f, i = torch.sigmoid(gates[0]), torch.sigmoid(gates[1])
+        return f / (f + i) * h + i / (f + i) * c
+
+    def forward(self, x, state):
+        last = []
+        for k in range(2):
+            outputs = []
+            for d, end in enumerate(["", "_reverse"]):
+                p = F.linear(x, getattr(self, f"weight_ih_l{k}{end}"), getattr(self, f"bias_ih_l{k}{end}"))
+                h, steps = state[2 * k + d], []
+                for t in reversed(range(x.shape[1])) if d else range(x.shape[1]):
+                    h = self.step(p[:, t], h)
+                    steps.append(h)
+                last.append(h)
+                outputs.append(torch.stack(steps[::-1] if d else steps, 1))
+            x = torch.cat(outputs, 2)
+        return x, torch.stack(last)
+
+
+class Highway(nn.Module):
+    """Two highway layers."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(2, 2 * width, width))
+        self.bias = nn.Parameter(torch.randn(2, 2 * width))
+
+    def forward(self, x):
+        for weight, bias in zip(self.weight, self.bias):
+            h, t = F.linear(x, weight, bias).chunk(2, -1)
+            t = torch.sigmoid(t)
+            x = t * torch.relu(h) + (1 - t) * x
+        return x
+
+
+class ResidualMLP(nn.Module):
+    """The pre-norm residual block of two linear maps."""
+
+    def __init__(self, width, hidden):
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.linear1 = nn.Linear(width, hidden)
+        self.linear2 = nn.Linear(hidden, width)
+
+    def forward(self, x):
+        return x + self.linear2(F.gelu(self.linear1(self.norm(x)), approximate="tanh"))
+
+
 def layers():
     recurrent = {"num_layers": 2, "bidirectional": True, "batch_first": True}
     state = {"h": (4, 2, 4), "c": (4, 2, 4)}
@@ -32,6 +100,14 @@ def layers():
         "rnn": (nn.RNN(3, 4, **recurrent), {"x": (2, 5, 3), "h": (4, 2, 4)}),
         "lstmWithoutBiasOrState": (nn.LSTM(3, 4, num_layers=2, bias=False, batch_first=True), {"x": (2, 5, 3)}),
         "rnnRelu": (nn.RNN(3, 4, nonlinearity="relu", batch_first=True), {"x": (2, 5, 3)}),
+        "lstmWithLengths": (nn.LSTM(3, 4, **recurrent), {"x": (3, 5, 3), "h": (4, 3, 4), "c": (4, 3, 4)}),
+        "gruWithLengths": (nn.GRU(3, 4, **recurrent), {"x": (3, 5, 3), "h": (4, 3, 4)}),
+        "rnnWithLengths": (nn.RNN(3, 4, **recurrent), {"x": (3, 5, 3)}),
+        "lstmProjected": (nn.LSTM(3, 4, proj_size=2, **recurrent), {"x": (2, 5, 3), "h": (4, 2, 2), "c": (4, 2, 4)}),
+        "minGRU": (Minimal(3, 4, 2, False), {"x": (2, 5, 3), "h": (4, 2, 4)}),
+        "minLSTM": (Minimal(3, 4, 3, True), {"x": (2, 5, 3), "h": (4, 2, 4)}),
+        "highway": (Highway(5), {"x": (2, 3, 5)}),
+        "residualMLP": (ResidualMLP(5, 7), {"x": (2, 3, 5)}),
         "linear": (nn.Linear(5, 3), {"x": (2, 4, 5)}),
         "embedding": (nn.Embedding(7, 3, padding_idx=2), {"index": (2, 5)}),
         "layerNorm": (nn.LayerNorm(5), {"x": (2, 3, 5)}),
@@ -41,13 +117,27 @@ def layers():
     }
 
 
-def forward(model, inputs):
+# Of the layers "…WithLengths".
+LENGTHS = [3, 5, 2]
+
+
+def forward(model, inputs, lengths=None):
     """The named results of a layer."""
-    if isinstance(model, nn.LSTM):
-        output, (h, c) = model(inputs["x"], (inputs["h"], inputs["c"]) if "h" in inputs else None)
-        return {"output": output, "h": h, "c": c}
-    if isinstance(model, (nn.GRU, nn.RNN)):
-        output, h = model(inputs["x"], inputs.get("h"))
+    if isinstance(model, (nn.LSTM, nn.GRU, nn.RNN)):
+        x = inputs["x"]
+        if lengths is not None:
+            x = pack_padded_sequence(x, torch.tensor(lengths), batch_first=True, enforce_sorted=False)
+        if isinstance(model, nn.LSTM):
+            output, (h, c) = model(x, (inputs["h"], inputs["c"]) if "h" in inputs else None)
+            state = {"h": h, "c": c}
+        else:
+            output, h = model(x, inputs.get("h"))
+            state = {"h": h}
+        if lengths is not None:
+            output = pad_packed_sequence(output, batch_first=True)[0]
+        return {"output": output, **state}
+    if isinstance(model, Minimal):
+        output, h = model(inputs["x"], inputs["h"])
         return {"output": output, "h": h}
     return {"output": model(*inputs.values())}
 
@@ -64,6 +154,7 @@ def layer_tensors(cotangent):
     tensors = {}
     for name, (model, shapes) in layers().items():
         model = model.double()
+        lengths = LENGTHS if name.endswith("WithLengths") else None
         if name in ("batchNorm1d", "layerNorm"):
             for parameter in model.parameters():
                 nn.init.normal_(parameter)
@@ -77,13 +168,13 @@ def layer_tensors(cotangent):
 
         put("state", initial)
         put("input", inputs)
-        outputs = forward(model, inputs)
+        outputs = forward(model, inputs, lengths)
         put("output", outputs)
         leaves = {**{f"input {key}": x for key, x in inputs.items() if x.requires_grad}, **dict(model.named_parameters())}
         loss = sum((y * cotangent(y, k)).sum() for k, y in enumerate(outputs.values()))
         put("gradient", dict(zip(leaves, torch.autograd.grad(loss, leaves.values()))))
         model.eval()
-        put("evaluated", forward(model, inputs))
+        put("evaluated", forward(model, inputs, lengths))
         model.train()
 
         fixed = {key: x.detach() for key, x in inputs.items()}
@@ -95,7 +186,7 @@ def layer_tensors(cotangent):
             losses = []
             for _ in range(10):
                 optimizer.zero_grad()
-                loss = (forward(model, fixed)["output"] - target).square().mean()
+                loss = (forward(model, fixed, lengths)["output"] - target).square().mean()
                 loss.backward()
                 optimizer.step()
                 losses.append(loss.detach())

@@ -32,14 +32,17 @@ class Residual extends nn.Module {
 }
 
 const plain = (model: nn.Layer, { x, index }: Named): Named => ({ output: model.forward((x ?? index) as Tensor) })
-const lstm = (model: nn.LSTM, { x, h, c }: Named): Named => {
-  const { output, state } = model.forward(x as Tensor, h && c && { h, c })
+const lstm = (model: nn.LSTM, { x, h, c }: Named, options?: nn.ForwardOptions): Named => {
+  const { output, state } = model.forward(x as Tensor, h && c && { h, c }, options)
   return { output, ...state }
 }
-const hidden = (model: nn.GRU | nn.RNN, { x, h }: Named): Named => {
-  const { output, state } = model.forward(x as Tensor, h && { h })
+type Hidden = nn.GRU | nn.RNN | nn.MinGRU | nn.MinLSTM
+const hidden = (model: Hidden, { x, h }: Named, options?: nn.ForwardOptions): Named => {
+  const { output, state } = model.forward(x as Tensor, h && { h }, options)
   return { output, ...state }
 }
+/** Those of layers.py. */
+const lengths = [3, 5, 2]
 const deep = { numLayers: 2, bidirectional: true }
 
 const layers: Record<string, LayerCase> = {
@@ -48,6 +51,22 @@ const layers: Record<string, LayerCase> = {
   rnn: { make: () => new nn.RNN(3, 4, deep), forward: hidden },
   lstmWithoutBiasOrState: { make: () => new nn.LSTM(3, 4, { numLayers: 2, bias: false }), forward: lstm },
   rnnRelu: { make: () => new nn.RNN(3, 4, { nonlinearity: 'relu' }), forward: hidden },
+  lstmWithLengths: {
+    make: () => new nn.LSTM(3, 4, { ...deep, recompute: 2 }),
+    forward: (model: nn.LSTM, inputs) => lstm(model, inputs, { lengths }),
+  },
+  gruWithLengths: {
+    make: () => new nn.GRU(3, 4, deep),
+    forward: (model: nn.GRU, inputs) => hidden(model, inputs, { lengths: tensor(lengths, { dtype: 'int64' }) }),
+  },
+  rnnWithLengths: {
+    make: () => new nn.RNN(3, 4, deep),
+    forward: (model: nn.RNN, inputs) => hidden(model, inputs, { lengths }),
+  },
+  minGRU: { make: () => new nn.MinGRU(3, 4, deep), forward: hidden },
+  minLSTM: { make: () => new nn.MinLSTM(3, 4, { ...deep, positive: true }), forward: hidden },
+  highway: { make: () => new nn.Highway(5, { layers: 2 }), forward: plain },
+  residualMLP: { make: () => new nn.ResidualMLP(5, 7), forward: plain },
   linear: { make: () => new nn.Linear(5, 3), forward: plain },
   embedding: { make: () => new nn.Embedding(7, 3, { paddingIndex: 2 }), forward: plain },
   layerNorm: { make: () => new nn.LayerNorm(5), forward: plain },

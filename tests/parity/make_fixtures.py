@@ -56,7 +56,7 @@ def values_of(kind, shape, span, layout, rng):
         low, high = span or (0, 5)
         return [rng.randrange(int(low), int(high)) for _ in range(n)]
     if kind == "special":
-        return [0.0, math.nan, math.inf, -math.inf, -1.5, 3.0, 0.25][:n]
+        return [(0.0, math.nan, math.inf, -math.inf, -1.5, 3.0, 0.25)[i % 7] for i in range(n)]
     if kind == "halves":
         return [-2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 3.5, 4.5][:n]
     if kind == "ties":

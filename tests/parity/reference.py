@@ -63,25 +63,99 @@ def where(x, a):
     return torch.where(x[0], a["a"] if x[1] is None else x[1], a["b"] if x[2] is None else x[2])
 
 
-def recurrence(fn, states):
-    """One layer in one direction, [B, T, I]; no steps leave the state as it is."""
+def over_time(step, steps, states, lengths, reverse):
+    """Step by step: a row takes part in its first lengths[b] steps; in the others its state stays as it is and its output is 0."""
+    outputs = [None] * steps
+    for t in reversed(range(steps)) if reverse else range(steps):
+        real = (torch.tensor(True) if lengths is None else t < lengths).reshape(-1, 1)
+        states = [torch.where(real, new, old) for new, old in zip(step(t, *states), states)]
+        outputs[t] = torch.where(real, states[0], 0)
+    return (torch.stack(outputs, 1) if steps else states[0].unsqueeze(1)[:, :0], *states)
+
+
+def recurrence(fn, cell, states):
+    """One layer in one direction, [B, T, I]: torch's operation, or its cell where rows have lengths or there is nothing to compute."""
 
     def run(x, a):
-        sequence, state, weights = x[0], x[1 : 1 + states], x[1 + states :]
+        sequence, state, weights, lengths, projection = x[0], x[1 : 1 + states], x[1 + states : 5 + states], x[5 + states], x[6 + states :]
         biases = [w for w in weights[2:] if w is not None]
-        if sequence.shape[1] == 0:
-            return (sequence.new_zeros(sequence.shape[0], 0, state[0].shape[1]), *state)
         if len(biases) == 1:
             weights = [torch.zeros_like(biases[0]) if w is None else w for w in weights]
-        function = fn(a)
+        if lengths is not None or sequence.shape[0] * sequence.shape[1] == 0:
+
+            def step(t, *s):
+                new = cell(a)(sequence[:, t], s if states == 2 else s[0], *weights)
+                return new if states == 2 else [new]
+
+            return over_time(step, sequence.shape[1], state, lengths, a["reverse"])
         turned = sequence.flip(1) if a["reverse"] else sequence
         hidden = [s.unsqueeze(0) for s in state]
-        y, *final = function(
-            turned, hidden if states == 2 else hidden[0], [w for w in weights if w is not None], len(biases) > 0, 1, 0.0, True, False, True
+        y, *final = fn(a)(
+            turned, hidden if states == 2 else hidden[0], [w for w in [*weights, *projection] if w is not None], len(biases) > 0, 1, 0.0, True, False, True
         )
         return (y.flip(1) if a["reverse"] else y, *[s.squeeze(0) for s in final])
 
     return run
+
+
+def zeros_for(x, state, width):
+    return x.new_zeros(x.shape[0], width) if state is None else state
+
+
+def gated_scan(x, a):
+    """h_t = a_t * h_(t-1) + b_t"""
+    gate, added, state, lengths = x
+    return over_time(lambda t, h: [gate[:, t] * h + added[:, t]], gate.shape[1], [zeros_for(gate, state, gate.shape[2])], lengths, a["reverse"])
+
+
+def candidate(x, positive):
+    return torch.where(x >= 0, x + 0.5, torch.sigmoid(x)) if positive else x
+
+
+def min_gru(x, a):
+    p, state, lengths = x
+    z, c = p.chunk(2, 2)
+
+    def step(t, h):
+        gate = torch.sigmoid(z[:, t])
+        return [(1 - gate) * h + gate * candidate(c[:, t], a["positive"])]
+
+    return over_time(step, p.shape[1], [zeros_for(p, state, p.shape[2] // 2)], lengths, a["reverse"])
+
+
+def min_lstm(x, a):
+    p, state, lengths = x
+    f, i, c = p.chunk(3, 2)
+
+    def step(t, h):
+        forget, take = torch.sigmoid(f[:, t]), torch.sigmoid(i[:, t])
+        return [forget / (forget + take) * h + take / (forget + take) * candidate(c[:, t], a["positive"])]
+
+    return over_time(step, p.shape[1], [zeros_for(p, state, p.shape[2] // 3)], lengths, a["reverse"])
+
+
+def highway(x, a):
+    y, weights, biases = x
+    for k, weight in enumerate(weights):
+        h, t = F.linear(y, weight, None if biases is None else biases[k]).chunk(2, -1)
+        h, t = torch.tanh(h) if a["nonlinearity"] == "tanh" else torch.relu(h), torch.sigmoid(t)
+        y = t * h + (1 - t) * y
+    return y
+
+
+def residual_norm(x, a):
+    x, residual, weight, bias = x
+    total = x.clone() if residual is None else x + residual
+    if not a["rms"]:
+        return F.layer_norm(total, total.shape[-1:], weight, bias, a["eps"]), total
+    y = F.rms_norm(total, total.shape[-1:], weight, a["eps"])
+    return y if bias is None else y + bias, total
+
+
+def residual_mlp(x, a):
+    x, norm_weight, norm_bias, weight_1, bias_1, weight_2, bias_2 = x
+    u = F.linear(F.layer_norm(x, x.shape[-1:], norm_weight, norm_bias, a["eps"]), weight_1, bias_1)
+    return x + F.linear(F.gelu(u, approximate="tanh"), weight_2, bias_2)
 
 
 def foreach_clip(x, a):
@@ -170,9 +244,19 @@ REFERENCE = {
     "maxPool2d": lambda x, a: F.max_pool2d(x[0], a["kernel"], a["stride"], a["padding"]),
     "avgPool2d": lambda x, a: F.avg_pool2d(x[0], a["kernel"], a["stride"], a["padding"]),
     "adaptiveAvgPool2d": lambda x, a: F.adaptive_avg_pool2d(x[0], a["size"]),
-    "lstm": recurrence(lambda a: torch.lstm, 2),
-    "gru": recurrence(lambda a: torch.gru, 1),
-    "rnn": recurrence(lambda a: torch.rnn_tanh if a["nonlinearity"] == "tanh" else torch.rnn_relu, 1),
+    "lstm": recurrence(lambda a: torch.lstm, lambda a: torch.lstm_cell, 2),
+    "gru": recurrence(lambda a: torch.gru, lambda a: torch.gru_cell, 1),
+    "rnn": recurrence(
+        lambda a: torch.rnn_tanh if a["nonlinearity"] == "tanh" else torch.rnn_relu,
+        lambda a: torch.rnn_tanh_cell if a["nonlinearity"] == "tanh" else torch.rnn_relu_cell,
+        1,
+    ),
+    "gatedScan": gated_scan,
+    "minGRU": min_gru,
+    "minLSTM": min_lstm,
+    "highway": highway,
+    "residualNorm": residual_norm,
+    "residualMLP": residual_mlp,
     "full": lambda x, a: torch.full(a["shape"], a["value"], dtype=DTYPES[a["dtype"]]),
     "arange": lambda x, a: torch.arange(a["start"], a["end"], a["step"], dtype=DTYPES[a["dtype"]]),
     "clone": unary(torch.clone),

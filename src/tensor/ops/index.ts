@@ -2,14 +2,27 @@
 import { control } from './control.js'
 import { create } from './create.js'
 import { elementwise } from './elementwise.js'
+import { gatedScan } from './gated-scan.js'
 import { linalg } from './linalg.js'
 import { nn } from './nn.js'
 import { recurrent } from './recurrent.js'
 import { reduce } from './reduce.js'
+import { residual } from './residual.js'
 import { shape } from './shape.js'
 import type { OpSpec } from './spec.js'
 
-export const ops = { ...control, ...create, ...elementwise, ...linalg, ...nn, ...recurrent, ...reduce, ...shape }
+export const ops = {
+  ...control,
+  ...create,
+  ...elementwise,
+  ...gatedScan,
+  ...linalg,
+  ...nn,
+  ...recurrent,
+  ...reduce,
+  ...residual,
+  ...shape,
+}
 
 export type OpName = keyof typeof ops
 export type Attributes<N extends OpName> = (typeof ops)[N] extends OpSpec<infer A> ? A : never

@@ -1,7 +1,20 @@
-// The recurrences: one layer, one direction; layers, directions and dropout are composed in src/nn.
+// The dense recurrences: one layer, one direction; layers, directions and dropout are composed in src/nn.
+import { ArgumentError } from '../../errors.js'
 import type { Meta } from '../record.js'
-import { sameShape } from '../shape.js'
-import { at, badShape, flag, type Input, like, needFloat, needRank, needSameDType, op } from './spec.js'
+import { type Shape, sameShape } from '../shape.js'
+import {
+  at,
+  badShape,
+  flag,
+  type Input,
+  like,
+  needFloat,
+  needKernels,
+  needLengths,
+  needRank,
+  needSameDType,
+  op,
+} from './spec.js'
 
 export const nonlinearities = { tanh: 0, relu: 1 } as const
 export type Nonlinearity = keyof typeof nonlinearities
@@ -14,6 +27,8 @@ export interface Sequence {
   reverse: boolean
   /** @default 'quarterturn' */
   implementation?: Implementation
+  /** 0: every step is saved. @default 0 */
+  recompute?: number
 }
 
 const words = ({ reverse, implementation = 'quarterturn' }: Sequence): number[] => [
@@ -23,52 +38,101 @@ const words = ({ reverse, implementation = 'quarterturn' }: Sequence): number[] 
 
 export const recurrent = {
   lstm: op<Sequence>({
-    outputs: (inputs) => {
-      const { y, h } = sequence(inputs, 4, 'lstm')
-      return [y, h, h]
+    outputs: (inputs, attributes) => {
+      const { y, h, c } = sequence(inputs, 4, 'lstm', attributes)
+      return [y, h, c]
     },
-    attributes: words,
+    attributes: (attributes) => [...words(attributes), attributes.recompute ?? 0],
   }),
   gru: op<Sequence>({
-    outputs: (inputs) => {
-      const { y, h } = sequence(inputs, 3, 'gru')
+    outputs: (inputs, attributes) => {
+      const { y, h } = sequence(inputs, 3, 'gru', attributes)
       return [y, h]
     },
-    attributes: words,
+    attributes: (attributes) => [...words(attributes), attributes.recompute ?? 0],
   }),
   rnn: op<Sequence & { nonlinearity: Nonlinearity }>({
-    outputs: (inputs) => {
-      const { y, h } = sequence(inputs, 1, 'rnn')
+    outputs: (inputs, attributes) => {
+      const { y, h } = sequence(inputs, 1, 'rnn', attributes)
       return [y, h]
     },
-    attributes: (attributes) => [...words(attributes), nonlinearities[attributes.nonlinearity]],
+    attributes: (attributes) => [
+      ...words(attributes),
+      nonlinearities[attributes.nonlinearity],
+      attributes.recompute ?? 0,
+    ],
   }),
 }
 
+/** For what only our own kernels can do. */
+export function refuseLibtorch(op: string, what: string): ArgumentError {
+  return new ArgumentError(
+    `${op}: ${what} needs implementation 'quarterturn': libtorch's operation has no such thing`,
+    {
+      op,
+      expected: "implementation 'quarterturn'",
+      got: "implementation 'libtorch'",
+    },
+  )
+}
+
+/** A projection is libtorch's. */
+export function refuseProjection(op: string, what: string): ArgumentError {
+  return new ArgumentError(
+    `${op}: ${what} and a projection exclude each other: libtorch's operation computes the projection`,
+    {
+      op,
+      expected: `${what} or a projection`,
+      got: 'both',
+    },
+  )
+}
+
 /** The shapes of the outputs, after every input has been checked against the weights. */
-function sequence(inputs: readonly Input[], gates: number, name: string): { y: Meta; h: Meta } {
+function sequence(
+  inputs: readonly Input[],
+  gates: number,
+  name: string,
+  { implementation = 'quarterturn', recompute = 0 }: Sequence,
+): { y: Meta; h: Meta; c: Meta } {
   const x = at(inputs, 0)
   const states = gates === 4 ? 2 : 1
-  const weightIh = at(inputs, 1 + states)
-  const weightHh = at(inputs, 2 + states)
+  const floats = inputs.filter((_, i) => i !== 5 + states)
+  const [weightIh, weightHh] = [at(inputs, 1 + states), at(inputs, 2 + states)]
+  const [lengths, weightHr] = [inputs[5 + states], inputs[6 + states]]
   needFloat(x, name)
-  needSameDType(inputs, name)
+  needSameDType(floats, name)
   needRank(weightHh, 2, name, 'weightHh', `[${gates}H, H]`)
-  const hidden = weightHh.shape[1] as number
-  if (weightHh.shape[0] !== gates * hidden) throw badShape(name, 'weightHh', `[${gates}H, H]`, weightHh.shape)
-  needRank(weightIh, 2, name, 'weightIh', `[${gates}H, I]`)
-  const [rows, width] = weightIh.shape as [number, number]
-  if (rows !== gates * hidden) throw badShape(name, 'weightIh', `[${gates * hidden}, I]`, weightIh.shape)
-  if (x.shape.length !== 3 || x.shape[2] !== width) throw badShape(name, 'input', `[B, T, I=${width}]`, x.shape)
-  const [b, t] = x.shape as [number, number, number]
-  for (let i = 1; i <= states; i++) {
-    const state = at(inputs, i)
-    if (!sameShape(state.shape, [b, hidden]))
-      throw badShape(name, i === 1 ? 'h0' : 'c0', `[B=${b}, H=${hidden}]`, state.shape)
+  if (weightHr !== undefined) needRank(weightHr, 2, name, 'weightHr', '[P, H]')
+  // What a step hands to the next: H wide, or projected to P.
+  const [width, hidden] = (weightHr?.shape ?? [weightHh.shape[1], weightHh.shape[1]]) as [number, number]
+  if (!sameShape(weightHh.shape, [gates * hidden, width])) {
+    const form = weightHr === undefined ? `[${gates}H, H]` : `[${gates * hidden}, P=${width}]`
+    throw badShape(name, 'weightHh', form, weightHh.shape)
   }
+  needRank(weightIh, 2, name, 'weightIh', `[${gates}H, I]`)
+  const [rows, features] = weightIh.shape as [number, number]
+  if (rows !== gates * hidden) throw badShape(name, 'weightIh', `[${gates * hidden}, I]`, weightIh.shape)
+  if (x.shape.length !== 3 || x.shape[2] !== features) throw badShape(name, 'input', `[B, T, I=${features}]`, x.shape)
+  const [b, t] = x.shape as [number, number, number]
+  needState(inputs[1], [b, width], `[B=${b}, ${weightHr === undefined ? 'H' : 'P'}=${width}]`, name, 'h0')
+  if (states === 2) needState(inputs[2], [b, hidden], `[B=${b}, H=${hidden}]`, name, 'c0')
   for (const bias of [inputs[3 + states], inputs[4 + states]]) {
     if (bias !== undefined && !sameShape(bias.shape, [gates * hidden]))
       throw badShape(name, 'bias', `[${gates * hidden}]`, bias.shape)
   }
-  return { y: like(x, [b, t, hidden]), h: like(x, [b, hidden]) }
+  needLengths(lengths, b, name)
+  if (lengths !== undefined) needOurs(x, implementation, weightHr, name, 'lengths')
+  if (recompute > 0) needOurs(x, implementation, weightHr, name, 'recompute')
+  return { y: like(x, [b, t, width]), h: like(x, [b, width]), c: like(x, [b, hidden]) }
+}
+
+function needState(state: Input, shape: Shape, form: string, name: string, what: string): void {
+  if (state !== undefined && !sameShape(state.shape, shape)) throw badShape(name, what, form, state.shape)
+}
+
+function needOurs(x: Meta, implementation: Implementation, weightHr: Input, name: string, what: string): void {
+  if (implementation === 'libtorch') throw refuseLibtorch(name, what)
+  if (weightHr !== undefined) throw refuseProjection(name, what)
+  needKernels(x, name, `input with ${what}`)
 }

@@ -1,5 +1,5 @@
 // What the table of operations says of each: the shape rule and the encoding of its attributes.
-import { DTypeError, ShapeError } from '../../errors.js'
+import { DeviceError, DTypeError, ShapeError } from '../../errors.js'
 import { type Device, deviceCode } from '../device.js'
 import { type DType, dtypes, isFloat, promote, sameCategory } from '../dtype.js'
 import type { Meta } from '../record.js'
@@ -80,6 +80,26 @@ export function needDType(x: Meta, dtype: DType, op: string, name: string): void
 export function needSameDType(inputs: readonly Input[], op: string): void {
   const first = at(inputs, 0).dtype
   for (const x of inputs) if (x !== undefined && x.dtype !== first) throw badDType(op, 'every operand', first, x.dtype)
+}
+
+/** What our kernels compute: float32 and, step by step in plain code, float64; on the CPU. */
+export function needKernels(x: Meta, op: string, name = 'input'): void {
+  if (x.dtype !== 'float32' && x.dtype !== 'float64') throw badDType(op, name, 'float32 or float64', x.dtype)
+  if (x.device !== 'cpu') {
+    throw new DeviceError(`${op}: ${name} must be on the CPU, where our kernels run, got ${x.device}`, {
+      op,
+      expected: 'cpu',
+      got: x.device,
+    })
+  }
+}
+
+/** The number of steps of each row, if given. */
+export function needLengths(lengths: Input, batch: number, op: string): void {
+  if (lengths === undefined) return
+  needDType(lengths, 'int64', op, 'lengths')
+  if (lengths.shape.length !== 1 || lengths.shape[0] !== batch)
+    throw badShape(op, 'lengths', `[B=${batch}]`, lengths.shape)
 }
 
 export function badDType(op: string, name: string, expected: string, got: DType): DTypeError {

@@ -1,0 +1,58 @@
+// Recurrences whose gates do not read the state, as functions: one layer in one direction.
+import { record } from '../tensor/record.js'
+import type { Tensor } from '../tensor/tensor.js'
+import { type HiddenState, lengthsTensor, outputAndState, type ScanOptions } from './sequence.js'
+
+export interface MinimalOptions extends ScanOptions {
+  /** Makes candidates positive: g(x) = x + ½ from 0 on, σ(x) below (appendix B of the paper). Otherwise g(x) = x. @default false */
+  positive?: boolean
+}
+
+/**
+ * The gated linear scan, unit by unit: h_t = a_t ⊙ h_(t−1) + b_t.
+ *
+ * Shapes: a, b [B, T, H] → output [B, T, H], all h_t; state.h [B, H], absent: zeros. float32 and float64 on the CPU; sums in the same dtype.
+ * Gradients for a, b and the state, once. Errors: `ERR_SHAPE`, `ERR_DTYPE`, `ERR_DEVICE`; `ERR_RANGE` for a length outside 0 … T.
+ * Not in torch. Source: Martin and Cundy 2018, section 2.2.
+ */
+export function gatedScan(
+  a: Tensor,
+  b: Tensor,
+  state?: HiddenState,
+  { reverse = false, lengths }: ScanOptions = {},
+): { output: Tensor; state: HiddenState } {
+  const rows = lengthsTensor(lengths, a, 'gatedScan')
+  return outputAndState(record('gatedScan', [a, b, state?.h, rows], { reverse }))
+}
+
+/**
+ * The minGRU over pre-activations, a linear map of the input that the caller makes:
+ * ```
+ * z = σ(p_z)      c = g(p_c)      h' = (1 − z) ⊙ h + z ⊙ c
+ * ```
+ * Shapes: p [B, T, 2·H], columns in the order z, c → output [B, T, H]; state.h [B, H], absent: zeros. float32 and float64 on the CPU. Gradients for
+ * p and the state, once. Errors: as `gatedScan`. Not in torch. Source: Feng et al. 2024 (Were RNNs All We Needed?), section 3.1.
+ */
+export function minGRU(
+  p: Tensor,
+  state?: HiddenState,
+  { positive = false, reverse = false, lengths }: MinimalOptions = {},
+): { output: Tensor; state: HiddenState } {
+  return outputAndState(record('minGRU', [p, state?.h, lengthsTensor(lengths, p, 'minGRU')], { positive, reverse }))
+}
+
+/**
+ * The minLSTM over pre-activations, a linear map of the input that the caller makes:
+ * ```
+ * f = σ(p_f)      i = σ(p_i)      c = g(p_c)      h' = f/(f + i) ⊙ h + i/(f + i) ⊙ c
+ * ```
+ * Shapes: p [B, T, 3·H], columns in the order f, i, c → output [B, T, H]; state.h [B, H], absent: zeros. float32 and float64 on the CPU. Gradients
+ * for p and the state, once. Errors: as `gatedScan`. Not in torch. Source: Feng et al. 2024 (Were RNNs All We Needed?), section 3.2.
+ */
+export function minLSTM(
+  p: Tensor,
+  state?: HiddenState,
+  { positive = false, reverse = false, lengths }: MinimalOptions = {},
+): { output: Tensor; state: HiddenState } {
+  return outputAndState(record('minLSTM', [p, state?.h, lengthsTensor(lengths, p, 'minLSTM')], { positive, reverse }))
+}
