@@ -262,8 +262,22 @@ property(
     await allAgree('lstm', [x, state, state, ...weights(4)], { reverse })
     await allAgree('gru', [x, state, ...weights(3)], { reverse })
     await allAgree('rnn', [x, state, ...weights(1)], { reverse, nonlinearity: 'tanh' })
+    const lengths = full([b], t, { dtype: 'int64' })
+    await allAgree('gru', [x, state, ...weights(3), undefined, undefined, lengths], { reverse, recompute: 2 })
+    await allAgree('gatedScan', [x, x, zeros([b, i]), lengths], { reverse })
+    await allAgree('minGRU', [zeros([b, t, 2 * h]), state], { reverse, positive: true })
+    await allAgree('minLSTM', [zeros([b, t, 3 * h]), undefined, lengths], { reverse, positive: false })
   },
 )
+
+property('residual blocks', fc.tuple(shapes(1), size, size), async ([shape, layers, hidden]) => {
+  const x = zeros(shape)
+  const width = shape.at(-1) as number
+  await allAgree('highway', [x, zeros([layers, 2 * width, width])], { nonlinearity: 'relu' })
+  await allAgree('residualNorm', [x, x, zeros([width])], { rms: hidden % 2 === 0, eps: 1e-5 })
+  const weights = [zeros([hidden, width]), undefined, zeros([width, hidden])]
+  await allAgree('residualMLP', [x, undefined, undefined, ...weights], { eps: 1e-5 })
+})
 
 property('making', shapes(), async (shape) => {
   await agrees(zeros(shape))
