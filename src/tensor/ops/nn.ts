@@ -1,5 +1,4 @@
 // The operations of layers: embedding, normalisation, convolution, pooling, loss.
-import type { Meta } from '../record.js'
 import { elements, type Shape, sameShape, show } from '../shape.js'
 import {
   at,
