@@ -125,7 +125,7 @@ describe.each(Object.keys(kinds))('%s', (name) => {
     })
   })
 
-  test('wrong lengths are refused at the call', () => {
+  test('wrong lengths are refused at the call; those of a tensor when they are read', async () => {
     const net = make(name, {})
     const x = zeros([B, T, I])
     const op = { LSTM: 'lstm', GRU: 'gru', RNN: 'rnn', MinGRU: 'minGRU', MinLSTM: 'minLSTM' }[name]
@@ -136,6 +136,13 @@ describe.each(Object.keys(kinds))('%s', (name) => {
       expect(() => run(net, x, undefined, { lengths: [wrong, 1, 1, 1] })).toThrow(code('ERR_RANGE'))
     expect(() => run(net, x, undefined, { lengths: [1, 2] })).toThrow(`${op}: lengths must be [B=${B}], got [2]`)
     expect(() => run(net, x, undefined, { lengths: zeros([B]) })).toThrow(code('ERR_DTYPE'))
+    for (const wrong of [-1, T + 1]) {
+      const given = tensor([wrong, 1, 1, 1], { dtype: 'int64' })
+      await expect(run(net, x, undefined, { lengths: given }).output.data()).rejects.toMatchObject({
+        code: 'ERR_RANGE',
+        op,
+      })
+    }
   })
 
   test('bfloat16 is refused', () => {

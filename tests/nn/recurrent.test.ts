@@ -28,6 +28,10 @@ const kinds: Record<string, Kind> = {
     make: (options, size = I) => new nn.LSTM(size, H, { ...f64, ...options }) as unknown as Net,
     ...{ gates: 4, op: 'lstm', width: H, keys: dense },
   },
+  'LSTM with a projection': {
+    make: (options, size = I) => new nn.LSTM(size, H, { ...f64, projSize: P, ...options }) as unknown as Net,
+    ...{ gates: 4, op: 'lstm', width: P, keys: [...dense, 'weight_hr'] },
+  },
   GRU: {
     make: (options, size = I) => new nn.GRU(size, H, { ...f64, ...options }) as unknown as Net,
     ...{ gates: 3, op: 'gru', width: H, keys: dense },

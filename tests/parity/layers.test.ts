@@ -63,6 +63,7 @@ const layers: Record<string, LayerCase> = {
     make: () => new nn.RNN(3, 4, deep),
     forward: (model: nn.RNN, inputs) => hidden(model, inputs, { lengths }),
   },
+  lstmProjected: { make: () => new nn.LSTM(3, 4, { ...deep, projSize: 2 }), forward: lstm },
   minGRU: { make: () => new nn.MinGRU(3, 4, deep), forward: hidden },
   minLSTM: { make: () => new nn.MinLSTM(3, 4, { ...deep, positive: true }), forward: hidden },
   highway: { make: () => new nn.Highway(5, { layers: 2 }), forward: plain },

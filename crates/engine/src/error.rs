@@ -195,7 +195,7 @@ fn first_line(text: &str) -> String {
 
 const WORDS: &[(Code, &[&str])] = &[
     (Code::OutOfMemory, &["out of memory", "not enough memory", "can't allocate", "bad_alloc", "cannot allocate"]),
-    (Code::Range, &["out of range", "out of bounds"]),
+    (Code::Range, &["out of range", "out of bounds", "must lie within"]),
     (
         Code::Engine,
         &["through the graph a second time", "modified by an inplace", "does not require grad", "derivative for", "is not differentiable"],

@@ -6,6 +6,7 @@ mod residual;
 mod view;
 
 use crate::call::Outputs;
+use crate::error::Fault;
 use crate::shim;
 use quarterturn_kernels::{Context, Parallel, highway, recurrent, residual_mlp};
 use std::ffi::c_char;
@@ -86,8 +87,19 @@ pub fn run(kernel: Kernel, inputs: &[Option<&Tensor>], attributes: &[f64]) -> Ou
     // SAFETY: inputs are tensors or null, and there is room for the outputs.
     shim::check(unsafe {
         qt_kernel(kernel as i64, inputs.as_ptr(), inputs.len(), attributes.as_ptr(), attributes.len(), outputs.as_mut_ptr())
-    })?;
+    })
+    .map_err(unnamed)?;
     outputs.into_iter().take(kernel.outputs()).map(shim::made).collect()
+}
+
+/// Without the kernel's own name, which comes first: the interpreter says which operation it was.
+fn unnamed(fault: Fault) -> Fault {
+    match fault.message.split_once(": ") {
+        Some((name, rest)) if name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') => {
+            Fault { message: rest.to_owned(), ..fault }
+        }
+        _ => fault,
+    }
 }
 
 /// libtorch's own pool: a region costs a microsecond, and no second pool fights for the cores.

@@ -73,7 +73,7 @@ pub mod norm {
     use quarterturn_kernels::residual_norm::{self, Backward, Forward, Kind, Norm, Shape};
 
     fn norm(call: &Call) -> Norm {
-        Norm { kind: if call.flag(0) { Kind::Rms } else { Kind::Layer }, eps: call.number(1) as f32 }
+        Norm { kind: if call.flag(0) { Kind::Rms } else { Kind::Layer }, eps: call.number(1) }
     }
 
     pub fn plan(call: &Call) -> Refused<Plan> {
@@ -158,7 +158,7 @@ pub mod mlp {
             weight_2: call.input(5),
             bias_2: call.optional(6),
         };
-        Ok(Block { shape: Shape { rows, width, hidden }, weights, eps: call.number(0) as f32, version: call.version })
+        Ok(Block { shape: Shape { rows, width, hidden }, weights, eps: call.number(0), version: call.version })
     }
 
     pub fn plan(call: &Call) -> Refused<Plan> {

@@ -48,14 +48,16 @@ fn ours(call: &Call, libtorch: bool, only_ours: bool) -> Result<bool, Fault> {
     Ok(!libtorch && reached)
 }
 
-/// `lstm`: x, h0, c0, weights, lengths → y, h, c.
+/// `lstm`: x, h0, c0, weights, lengths, the weight of a projection → y, h, c. A projection is libtorch's.
 pub fn lstm(call: &mut Call) -> Outputs {
     let (reverse, libtorch, recompute) = (call.attributes.flag()?, call.attributes.flag()?, call.attributes.number()?);
-    if ours(call, libtorch, recompute > 0.0 || call.optional(7).is_some())? {
+    let projection = call.optional(8);
+    if ours(call, libtorch || projection.is_some(), recompute > 0.0 || call.optional(7).is_some())? {
         return kernels::run(Kernel::Lstm, &call.inputs, &[number(reverse), recompute]);
     }
     let (x, h, c) = (call.input(0)?, call.input(1)?, call.input(2)?);
-    let (weights, biased) = weights(call, 3)?;
+    let (mut weights, biased) = weights(call, 3)?;
+    weights.extend(projection.map(Tensor::shallow_clone));
     if size(x, TIME)? == 0 {
         return Ok(vec![nothing(x, h)?, h.shallow_clone(), c.shallow_clone()]);
     }

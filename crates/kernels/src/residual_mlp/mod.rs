@@ -53,7 +53,7 @@ pub struct Weights<'a, F = f32> {
 pub struct Block<'a, F = f32> {
     pub shape: Shape,
     pub weights: Weights<'a, F>,
-    pub eps: f32,
+    pub eps: f64,
     /// Stands for the weights: whoever changes them changes it, and then they are packed again.
     pub version: u64,
 }

@@ -152,7 +152,7 @@ pub(crate) unsafe fn row_forward<V: Vector>(norm: Norm, affine: Affine, from: *c
             let x = x.sub(center);
             x.mul(x)
         };
-        let scale = 1.0 / (row_sum(from, width, square) / width as f32 + norm.eps).sqrt();
+        let scale = 1.0 / (row_sum(from, width, square) / width as f32 + norm.eps as f32).sqrt();
         for column in (0..width).step_by(V::LANES) {
             let len = V::LANES.min(width - column);
             let x = V::load_first(from.add(column), len).sub(center).mul(V::splat(scale));

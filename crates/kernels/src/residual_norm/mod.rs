@@ -30,7 +30,7 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Norm {
     pub kind: Kind,
-    pub eps: f32,
+    pub eps: f64,
 }
 
 /// The sizes. Either may be 0.

@@ -58,7 +58,7 @@ pub fn backward(shape: &Shape, norm: Norm, inputs: &Inputs, dy: &[f64], dsum: Op
 pub(crate) fn normalise(norm: Norm, row: ArrayView1<f64>) -> (Array1<f64>, f64) {
     let mean = if norm.kind == Kind::Layer { row.sum() / row.len() as f64 } else { 0.0 };
     let centered = row.mapv(|x| x - mean);
-    let scale = 1.0 / (centered.dot(&centered) / row.len() as f64 + f64::from(norm.eps)).sqrt();
+    let scale = 1.0 / (centered.dot(&centered) / row.len() as f64 + norm.eps).sqrt();
     (centered * scale, scale)
 }
 
