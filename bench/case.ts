@@ -40,6 +40,13 @@ export interface Duel {
   check(): Promise<void>
   ours(): Promise<number>
   theirs(): Promise<number>
+  /**
+   * The share of all processors that other processes took since this was last asked.
+   * Where it is there, rounds with more than a little are dropped and repeated.
+   */
+  others?(): Promise<number>
+  /** What is worth saying beside the ratio, by name. Called once, after the rounds, with the medians. */
+  beside?(medians: { ours: number; theirs: number }): Promise<Record<string, number>>
   close(): Promise<void>
 }
 

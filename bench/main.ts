@@ -40,6 +40,7 @@ if (chosen.length === 0) {
   process.stderr.write(`no bench matches ${String(pattern)}; --list shows all\n`)
   process.exitCode = 1
 }
+const width = Math.max(...chosen.map((item) => item.id.length))
 for (const item of chosen) {
   if (values.list) {
     process.stdout.write(`${item.id}\n`)
@@ -47,7 +48,7 @@ for (const item of chosen) {
   }
   try {
     const result = await runCase(item, settings)
-    process.stdout.write(values.json ? `${JSON.stringify(result)}\n` : `${line(result)}\n`)
+    process.stdout.write(values.json ? `${JSON.stringify(result)}\n` : `${line(result, width)}\n`)
   } catch (error) {
     process.stderr.write(`${item.id}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
     process.exitCode = 1

@@ -9,6 +9,8 @@ export interface Peer {
   losses(steps: number): Promise<number[]>
   /** Milliseconds per step, over `steps` steps. */
   run(steps: number): Promise<number>
+  /** The figure that answers a request which only this side knows. */
+  value(request: object): Promise<number>
   /** A figure of its own, in the unit of its case. */
   measure(): Promise<number>
   /** Peak resident memory so far, in MB. */
@@ -53,6 +55,7 @@ export async function startPeer(command: string, args: string[], env: Record<str
     about: ready ?? '',
     losses: (steps) => ask({ losses: steps }, 'losses'),
     run: (steps) => ask({ run: steps }, 'ms'),
+    value: (request) => ask(request, 'value'),
     measure: () => ask({ measure: true }, 'value'),
     peak: () => ask({ peak: true }, 'peak'),
     close: async () => {

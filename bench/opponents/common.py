@@ -39,13 +39,8 @@ def peak_megabytes():
     raise RuntimeError("no VmHWM in /proc/self/status")
 
 
-def serve(step, about):
-    """Answers requests until stdin ends. `step()` does one step and returns its loss as a float.
-
-    {"losses": n} -> {"losses": [...]}: the losses of the next n steps
-    {"run": n} -> {"ms": ...}: milliseconds per step over n steps
-    {"peak": true} -> {"peak": ...}: MB
-    """
+def answer_requests(about, answer):
+    """Answers requests, JSON lines on stdin, until it ends; an error of one of them is its answer."""
     out = os.fdopen(os.dup(1), "w")
 
     def reply(data):
@@ -54,15 +49,30 @@ def serve(step, about):
 
     reply({"ready": f"PyTorch {torch.__version__}, {about}"})
     for line in sys.stdin:
-        request = json.loads(line)
+        try:
+            reply(answer(json.loads(line)))
+        except Exception as error:
+            reply({"error": f"{type(error).__name__}: {error}"})
+
+
+def serve(step, about):
+    """Answers for a model that trains. `step()` does one step and returns its loss as a float.
+
+    {"losses": n} -> {"losses": [...]}: the losses of the next n steps
+    {"run": n} -> {"ms": ...}: milliseconds per step over n steps
+    {"peak": true} -> {"peak": ...}: MB
+    """
+
+    def answer(request):
         if "losses" in request:
-            reply({"losses": [step() for _ in range(request["losses"])]})
-        elif "run" in request:
+            return {"losses": [step() for _ in range(request["losses"])]}
+        if "run" in request:
             begin = time.perf_counter()
             for _ in range(request["run"]):
                 step()
-            reply({"ms": (time.perf_counter() - begin) * 1000 / request["run"]})
-        elif "peak" in request:
-            reply({"peak": peak_megabytes()})
-        else:
-            reply({"error": f"unknown request {line.strip()}"})
+            return {"ms": (time.perf_counter() - begin) * 1000 / request["run"]}
+        if "peak" in request:
+            return {"peak": peak_megabytes()}
+        raise ValueError(f"unknown request {request}")
+
+    answer_requests(about, answer)

@@ -1,0 +1,144 @@
+"""Our operations and PyTorch's for the same function on the same tensors, float32 and batch first. Sizes by letter as in the ids of bench/cases/kernels.ts."""
+
+from dataclasses import dataclass
+from typing import Callable
+
+import torch
+from torch.nn import functional
+
+
+@dataclass
+class Pair:
+    """Both functions take no arguments and return the same outputs; gradients flow into the first of them."""
+
+    ours: Callable
+    theirs: Callable
+    variables: list
+
+
+def tensor(*shape, scale=1.0):
+    return (torch.randn(shape) * scale).requires_grad_(torch.is_grad_enabled())
+
+
+def recurrence(ours, module, states, sizes):
+    """One layer with I = H, zero initial states, weights as PyTorch initialises them."""
+    _, batch, hidden = sizes
+    x = tensor(batch, sizes[0], hidden)
+    weights = module.all_weights[0]
+    zeros = [torch.zeros(batch, hidden) for _ in range(states)]
+    stacked = [zero.unsqueeze(0) for zero in zeros]
+
+    def theirs():
+        y, last = module(x, tuple(stacked) if states == 2 else stacked[0])
+        return y, *(state.squeeze(0) for state in (last if states == 2 else [last]))
+
+    return Pair(lambda: ours(x, *zeros, *weights), theirs, [x, *weights])
+
+
+def lstm(ops, sizes):
+    return recurrence(ops.lstm, torch.nn.LSTM(sizes[2], sizes[2], batch_first=True), 2, sizes)
+
+
+def gru(ops, sizes):
+    return recurrence(ops.gru, torch.nn.GRU(sizes[2], sizes[2], batch_first=True), 1, sizes)
+
+
+def elman(ops, sizes):
+    return recurrence(ops.rnn, torch.nn.RNN(sizes[2], sizes[2], batch_first=True), 1, sizes)
+
+
+def eager_scan(a, b):
+    """The best eager loop: each step's gradient is a slice of its own, not a full-size tensor of zeros, thanks to `unbind`."""
+    h = torch.zeros_like(a[:, 0])
+    steps = []
+    for a_t, b_t in zip(a.unbind(1), b.unbind(1)):
+        h = torch.addcmul(b_t, a_t, h)
+        steps.append(h)
+    return torch.stack(steps, 1), h
+
+
+def scan(ops, sizes):
+    time, batch, hidden = sizes
+    a = torch.sigmoid(torch.randn(batch, time, hidden)).requires_grad_(torch.is_grad_enabled())
+    b = tensor(batch, time, hidden)
+    return Pair(lambda: ops.scan(a, b), lambda: eager_scan(a, b), [a, b])
+
+
+def mingru(ops, sizes):
+    time, batch, hidden = sizes
+    p = tensor(batch, time, 2 * hidden)
+
+    def theirs():
+        z, c = p.chunk(2, -1)
+        z = torch.sigmoid(z)
+        return eager_scan(1 - z, z * c)
+
+    return Pair(lambda: ops.mingru(p), theirs, [p])
+
+
+def minlstm(ops, sizes):
+    time, batch, hidden = sizes
+    p = tensor(batch, time, 3 * hidden)
+
+    def theirs():
+        f, i, c = p.chunk(3, -1)
+        f, i = torch.sigmoid(f), torch.sigmoid(i)
+        total = f + i
+        return eager_scan(f / total, i / total * c)
+
+    return Pair(lambda: ops.minlstm(p), theirs, [p])
+
+
+def highway(ops, sizes):
+    rows, width, layers = sizes
+    x = tensor(rows, width)
+    weight = tensor(layers, 2 * width, width, scale=width**-0.5)
+    bias = tensor(layers, 2 * width, scale=0.1)
+
+    def theirs():
+        y = x
+        for w, b in zip(weight.unbind(0), bias.unbind(0)):
+            h, t = functional.linear(y, w, b).chunk(2, -1)
+            y = torch.lerp(y, torch.tanh(h), torch.sigmoid(t))
+        return (y,)
+
+    return Pair(lambda: (ops.highway(x, weight, bias),), theirs, [x, weight, bias])
+
+
+def residual_norm(ops, sizes):
+    rows, width = sizes
+    x, residual, weight, bias = tensor(rows, width), tensor(rows, width), tensor(width), tensor(width)
+
+    def theirs():
+        total = x + residual
+        return functional.layer_norm(total, (width,), weight, bias), total
+
+    return Pair(lambda: ops.residual_norm(x, residual, weight, bias), theirs, [x, residual, weight, bias])
+
+
+def residual_mlp(ops, sizes):
+    rows, width, hidden = sizes
+    x, norm_weight, norm_bias = tensor(rows, width), tensor(width), tensor(width, scale=0.1)
+    weight_1, bias_1 = tensor(hidden, width, scale=width**-0.5), tensor(hidden, scale=0.1)
+    weight_2, bias_2 = tensor(width, hidden, scale=hidden**-0.5), tensor(width, scale=0.1)
+    weights = [norm_weight, norm_bias, weight_1, bias_1, weight_2, bias_2]
+
+    def theirs():
+        normed = functional.layer_norm(x, (width,), norm_weight, norm_bias)
+        u = functional.gelu(functional.linear(normed, weight_1, bias_1), approximate="tanh")
+        return (x + functional.linear(u, weight_2, bias_2),)
+
+    return Pair(lambda: (ops.residual_mlp(x, *weights),), theirs, [x, *weights])
+
+
+PAIRS = {
+    "lstm": lstm,
+    "gru": gru,
+    "elman": elman,
+    "scan": scan,
+    "mingru": mingru,
+    "minlstm": minlstm,
+    "highway": highway,
+    "residual-norm": residual_norm,
+    "residual-mlp": residual_mlp,
+}
