@@ -3,7 +3,7 @@ import { nn, noGrad, scope } from 'quarterturn'
 import { options, quantile, serve, spread } from './common.js'
 
 const [T, B, H] = [128, 1, 128]
-const CALLS = 2000
+const CALLS = 1000
 
 options()
 const x = spread([B, T, H], 1, 1)
