@@ -361,25 +361,29 @@ variable_list run(const Kernel &kernel, at::TensorList inputs, const std::vector
   return Call(kernel, inputs, attributes).forward(false);
 }
 
-// One function serves all operations and both keys: it looks at the schema and at the gradient mode itself.
-void boxed(const c10::OperatorHandle &op, torch::jit::Stack *stack) {
-  const auto &schema = op.schema();
-  const std::string name = schema.name().substr(strlen("quarterturn::"));
-  const Kernel *kernel = kernels;
-  while (name_of(*kernel) != name) ++kernel;
-  variable_list inputs;
-  std::vector<double> attributes;
-  for (const c10::IValue &value : torch::jit::last(*stack, schema.arguments().size())) {
-    if (value.isTensor()) inputs.push_back(value.toTensor());
-    else if (value.isNone()) inputs.emplace_back();
-    else attributes.push_back(value.isBool() ? static_cast<double>(value.toBool()) : value.toScalar().toDouble());
+// The operation of a kernel, for both keys: it looks at the gradient mode itself.
+struct Operation : c10::OperatorKernel {
+  const Kernel &kernel;
+
+  explicit Operation(const Kernel &kernel) : kernel(kernel) {}
+
+  void operator()(const c10::OperatorHandle &op, c10::DispatchKeySet, torch::jit::Stack *stack) {
+    size_t count = op.schema().arguments().size();
+    variable_list inputs;
+    std::vector<double> attributes;
+    for (const c10::IValue &value : torch::jit::last(*stack, count)) {
+      if (value.isTensor()) inputs.push_back(value.toTensor());
+      else if (value.isNone()) inputs.emplace_back();
+      else attributes.push_back(value.isBool() ? static_cast<double>(value.toBool()) : value.toScalar().toDouble());
+    }
+    torch::jit::drop(*stack, count);
+    for (Tensor &output : run(kernel, inputs, attributes)) stack->emplace_back(std::move(output));
   }
-  torch::jit::drop(*stack, schema.arguments().size());
-  for (Tensor &output : run(*kernel, inputs, attributes)) stack->emplace_back(std::move(output));
-}
+};
 
 void implement(torch::Library &m) {
-  for (const Kernel &kernel : kernels) m.impl(name_of(kernel).c_str(), torch::CppFunction::makeFromBoxedFunction<&boxed>());
+  for (const Kernel &kernel : kernels)
+    m.impl(name_of(kernel).c_str(), torch::CppFunction::makeFromBoxedKernel(c10::BoxedKernel::makeFromFunctor(std::make_unique<Operation>(kernel))));
 }
 
 } // namespace

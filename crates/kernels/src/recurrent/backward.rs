@@ -12,13 +12,17 @@ use crate::gemm::{Panel, Row, panel_width, product};
 use crate::parallel::share;
 use crate::pool::Buffer;
 use crate::team::{Member, Team};
-use crate::vector::{Kernel, Vector};
+use crate::vector::{Kernel, Vector, prefetch_row};
 use crate::{Context, Error};
 
 /// Bytes of gates that are worked through before their dx, and where sums are private their dW, are taken while they are in L2.
 const CHUNK: usize = 512 << 10;
 /// Up to this size each group sums the gradients of the weights for itself, chunk by chunk; above, one pass at the end is as fast.
 const PRIVATE_SUMS: usize = 256 << 10;
+
+/// Rows of dy are far apart, each read a little at every step, and backwards: the CPU does not foresee that, so it is told so many
+/// steps ahead.
+const AHEAD: usize = 4;
 
 pub(crate) fn backward<C: Cell>(context: &Context, layer: &Layer, packed: &mut Packed, mut buffers: Backward) -> Result<(), Error> {
     buffers.check::<C>(layer)?;
@@ -349,7 +353,9 @@ impl<'a, C: Cell> Walk<'a, C> {
         // SAFETY: every row holds the padded units of the task.
         unsafe {
             if !dy.is_null() {
-                let dy = dy.wrapping_add((b * shape.time + steps.t(s)) * shape.hidden);
+                let at = |s: usize| dy.wrapping_add((b * shape.time + steps.t(s)) * shape.hidden);
+                let dy = at(s);
+                prefetch_row(at(s.saturating_sub(AHEAD)), start..end);
                 for unit in (start..end).step_by(V::LANES) {
                     let len = V::LANES.min(end - unit);
                     V::load(dh.add(unit)).add(V::load_first(dy.add(unit), len)).store(dh.add(unit));

@@ -8,7 +8,7 @@ use crate::parallel::share;
 /// Cycles that one vector of packed weights takes to come from L2.
 const LOAD: f64 = 2.4;
 /// Cycles of a meeting of threads, with what they wait for each other.
-const MEETING: f64 = 1200.0;
+const MEETING: f64 = 250.0;
 
 /// Tasks of a pass: `groups` × `members`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

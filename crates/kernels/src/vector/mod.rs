@@ -4,6 +4,8 @@
 //! inlined into it, with the instruction set enabled. All code below a kernel is therefore `#[inline(always)]`, takes pointers rather
 //! than closures, and is entered through `call` only.
 
+use std::ops::Range;
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -15,6 +17,21 @@ pub(crate) use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::Avx512;
 pub(crate) use portable::Portable;
+
+#[cfg(target_arch = "x86_64")]
+const CACHE_LINE: usize = 64;
+
+/// Asks for some floats of a row that will be needed soon; nothing of it need be readable.
+#[inline(always)]
+pub(crate) fn prefetch_row(row: *const f32, units: Range<usize>) {
+    #[cfg(target_arch = "x86_64")]
+    for unit in units.step_by(CACHE_LINE / size_of::<f32>()) {
+        // SAFETY: every x86-64 has the instruction, and it never faults.
+        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(row.wrapping_add(unit).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (row, units);
+}
 
 /// Work that is written once over [`Vector`] and compiled for each instruction set.
 pub(crate) trait Kernel {
