@@ -6,7 +6,7 @@ use super::{Cell, Shape};
 use crate::parallel::share;
 
 /// Cycles that one vector of packed weights takes to come from L2.
-const LOAD: f64 = 2.4;
+const LOAD: f64 = 2.0;
 /// Cycles of a meeting of threads, with what they wait for each other.
 const MEETING: f64 = 250.0;
 
