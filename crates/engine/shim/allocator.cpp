@@ -63,7 +63,9 @@ struct Cache {
     if (++clock % window == 0) earlier_peak = peak, peak = in_use;
     auto found = idle.lower_bound(size);
     void *memory = nullptr;
-    if (found != idle.end() && found->first <= size / 4 * 5) {
+    // Where there is no room for a new block, a larger one is better than fresh pages.
+    size_t most = in_use + kept + size > budget() ? size * 4 : size / 4 * 5;
+    if (found != idle.end() && found->first <= most) {
       memory = found->second.second;
       size = found->first;
       kept -= size;
