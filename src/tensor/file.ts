@@ -99,7 +99,8 @@ export async function loadCheckpointFile(
   return { tensors: named, metadata }
 }
 
-function absolute(path: unknown, op: string): string {
+/** A path as an absolute one. */
+export function absolute(path: unknown, op: string): string {
   if (typeof path === 'string' && path !== '' && !path.includes('\0')) return resolve(path)
   throw new ArgumentError(`${op}: path must be a string, got ${JSON.stringify(path)}`, {
     op,

@@ -12,6 +12,8 @@ export {
 } from './file.js'
 export * from './functions.js'
 export { Gradients, type GradOptions, grad } from './grad.js'
+export { type LoadNpzOptions, loadNpz, saveNpz } from './interchange/npz.js'
+export { type LoadTorchOptions, loadTorch } from './interchange/torch-file.js'
 export { ahead } from './lane.js'
 export { type Memory, memory } from './memory.js'
 export { type BackwardContext, checkpoint, customGrad, type ScanOptions, scan } from './program.js'
