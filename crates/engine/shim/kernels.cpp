@@ -1,20 +1,18 @@
 // Our kernels as libtorch operations with gradients: quarterturn::lstm, gru, rnn, scan, mingru, minlstm, highway, residual_norm, residual_mlp;
-// float32 and float64 on the CPU. The arithmetic is in crates/kernels, reached through src/kernels; here are dispatch, one autograd node for
-// all of them, and the cache of packed weights.
+// float32 and float64 on the CPU. The arithmetic is in crates/kernels, reached through src/kernels; here are dispatch and one autograd node
+// for all of them.
 // The library that holds this also loads into Python: torch.ops.load_library(path), torch.ops.quarterturn.lstm(...).
 #include "common.h"
+#include "packed.h"
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/GradMode.h>
-#include <c10/util/intrusive_ptr.h>
 #include <algorithm>
-#include <list>
-#include <memory>
-#include <mutex>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
 using at::Tensor;
+using quarterturn::PackedWeights;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
@@ -44,8 +42,6 @@ struct qt_plan {
   qt_output outputs[3];
   int64_t reserve; // floats that a training pass saves
 };
-void *qt_packed_new();
-void qt_packed_free(void *packed);
 float *qt_pool_take(int64_t len, void **buffer);
 void qt_pool_give_back(void *buffer);
 char *qt_kernel_plan(const qt_call *call, qt_plan *plan);
@@ -111,68 +107,6 @@ void raise(char *text) {
   TORCH_CHECK(false, message);
 }
 
-// Packed weights of one layer. They belong to the tensors they were made from, which are watched but not kept alive.
-struct Packed {
-  void *forms = qt_packed_new();
-  std::vector<c10::weak_intrusive_ptr<c10::TensorImpl>> of;
-  std::mutex mutex;
-  uint64_t trained = 0; // training passes so far
-
-  ~Packed() { qt_packed_free(forms); }
-
-  bool is_of(const std::vector<Tensor> &weights) const {
-    if (weights.size() != of.size()) return false;
-    for (size_t i = 0; i < of.size(); ++i)
-      if (of[i]._unsafe_get_target() != weights[i].unsafeGetTensorImpl()) return false;
-    return true;
-  }
-
-  bool expired() const {
-    for (const auto &weight : of)
-      if (weight.expired()) return true;
-    return false;
-  }
-};
-
-struct PackedWeights {
-  std::shared_ptr<Packed> packed;
-  uint64_t version;
-};
-
-// The packed forms for these weights, and a number that changes with every update of them. libtorch's versions alone do not say: its fused
-// optimizers leave them as they were. So every training pass counts as the forerunner of an update.
-PackedWeights packed_for(const std::vector<Tensor> &weights, bool training) {
-  static std::mutex mutex;
-  static auto *cache = new std::list<std::shared_ptr<Packed>>(); // newest first; never destroyed
-  constexpr size_t most = 64;
-  uint64_t version = 0;
-  for (const Tensor &weight : weights) {
-    // Tensors without a version cannot be told apart from their later selves.
-    if (weight.is_inference()) return {std::make_shared<Packed>(), 0};
-    version = version * 1000003 + weight._version();
-  }
-  auto numbered = [&](const std::shared_ptr<Packed> &entry) -> PackedWeights {
-    if (training) ++entry->trained;
-    return {entry, version * 1000003 + entry->trained};
-  };
-  std::lock_guard<std::mutex> guard(mutex);
-  for (auto entry = cache->begin(); entry != cache->end();) {
-    if ((*entry)->expired()) {
-      entry = cache->erase(entry);
-    } else if ((*entry)->is_of(weights)) {
-      cache->splice(cache->begin(), *cache, entry);
-      return numbered(cache->front());
-    } else {
-      ++entry;
-    }
-  }
-  auto made = std::make_shared<Packed>();
-  for (const Tensor &weight : weights) made->of.emplace_back(weight.getIntrusivePtr());
-  cache->push_front(made);
-  if (cache->size() > most) cache->pop_back();
-  return numbered(made);
-}
-
 // A tensor whose memory is used again and again: ours where libtorch's allocator would ask the system anew each time.
 Tensor make(at::IntArrayRef sizes, at::ScalarType type) {
   constexpr int64_t from = 256 << 10;
@@ -226,7 +160,7 @@ struct Call {
     std::vector<Tensor> weights;
     for (size_t i = 0; i < given.size(); ++i)
       if (has(kernel.packed, i) && given[i].defined()) weights.push_back(given[i]);
-    PackedWeights packed = weights.empty() ? PackedWeights{nullptr, 0} : packed_for(weights, training);
+    PackedWeights packed = weights.empty() ? PackedWeights{nullptr, 0} : quarterturn::packed_for(weights, training);
     std::unique_lock<std::mutex> lock;
     if (packed.packed) lock = std::unique_lock<std::mutex>(packed.packed->mutex);
     auto all = views(inputs);

@@ -194,6 +194,7 @@ fn first_line(text: &str) -> String {
 }
 
 const WORDS: &[(Code, &[&str])] = &[
+    (Code::Panic, &["panic in a kernel"]),
     (Code::OutOfMemory, &["out of memory", "not enough memory", "can't allocate", "bad_alloc", "cannot allocate"]),
     (Code::Range, &["out of range", "out of bounds", "must lie within"]),
     (

@@ -177,3 +177,52 @@ pub unsafe extern "C" fn qt_kernel_backward(
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{Code, Fault};
+    use std::ffi::CStr;
+
+    fn told(body: impl FnOnce() -> Refused) -> Option<String> {
+        let text = contained(body);
+        if text.is_null() {
+            return None;
+        }
+        // SAFETY: made by strdup just now.
+        let said = unsafe { CStr::from_ptr(text) }.to_str().unwrap().to_owned();
+        // SAFETY: as above.
+        unsafe { libc::free(text.cast()) };
+        Some(said)
+    }
+
+    #[test]
+    fn a_panic_in_a_kernel_is_an_error_with_its_code() {
+        let said = told(|| panic!("index out of bounds")).unwrap();
+        assert_eq!(said, "panic in a kernel: index out of bounds");
+        assert_eq!(Fault::from_text(&said).code, Code::Panic);
+        assert_eq!(told(|| Err("lstm: no".to_owned())).unwrap(), "lstm: no");
+        assert_eq!(told(|| Ok(())), None);
+    }
+
+    #[test]
+    fn an_unknown_kernel_and_a_wrong_rank_are_refused() {
+        let x = View::ABSENT;
+        let mut call = CCall {
+            kernel: 99,
+            float64: false,
+            attributes: std::ptr::null(),
+            attributes_count: 0,
+            inputs: &raw const x,
+            inputs_count: 1,
+            version: 0,
+            packed: null_mut(),
+        };
+        // SAFETY: the array holds one view.
+        assert!(unsafe { call.call() }.is_err_and(|refused| refused == "there is no such kernel"));
+        call.kernel = 0;
+        // SAFETY: as above.
+        let refused = unsafe { call.call() }.and_then(|call| call.plan()).err().unwrap();
+        assert_eq!(refused, "lstm: x must be [B, T, I], got []");
+    }
+}
