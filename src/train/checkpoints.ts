@@ -28,6 +28,8 @@ export interface RunState {
   /** The losses of the current epoch so far. */
   readonly losses: MeanState
   readonly epochs: readonly EpochRecord[]
+  /** The step at the end of each epoch; absent in checkpoints of before there were such. */
+  readonly ends?: readonly number[]
 }
 
 /** A checkpoint: tensors under `model.`, `optimizer.` and, where the best weights are kept, `best.`. */
@@ -75,19 +77,24 @@ export class Checkpoints {
     await this.#unlock()
   }
 
-  /** Writes a checkpoint, removes the oldest beyond those to keep, and returns its path. */
-  async save(state: Omit<RunState, 'version'>, tensors: CheckpointParts): Promise<string> {
+  /** Writes a checkpoint, removes the oldest beyond those to keep and those of the steps `besides`, and returns its path. */
+  async save(
+    state: Omit<RunState, 'version'>,
+    tensors: CheckpointParts,
+    besides: ReadonlySet<number>,
+  ): Promise<string> {
     const path = join(this.folder, fileName(state.step))
     const all = new Map<string, Tensor>()
     for (const part of parts) for (const [name, tensor] of tensors[part]) all.set(`${part}.${name}`, tensor)
     await saveSafetensors(path, all, { run: JSON.stringify({ version: VERSION, ...state }, writeNumber) })
-    await this.prune()
+    await this.prune(besides)
     return path
   }
 
   /** Removes the oldest checkpoints beyond those to keep; only when the newest is known to be whole. */
-  async prune(): Promise<void> {
-    for (const { name } of (await this.list()).slice(this.#keep)) {
+  async prune(besides: ReadonlySet<number>): Promise<void> {
+    for (const { name, step } of (await this.list()).slice(this.#keep)) {
+      if (besides.has(step)) continue
       await rm(join(this.folder, name), { force: true }).catch((cause) => {
         throw fileError(join(this.folder, name), cause)
       })
@@ -192,7 +199,7 @@ export async function readCheckpoint(path: string): Promise<Checkpoint> {
 }
 
 /** JSON has no NaN and no infinities. */
-function writeNumber(_: string, value: unknown): unknown {
+export function writeNumber(_: string, value: unknown): unknown {
   return typeof value === 'number' && !Number.isFinite(value) ? String(value) : value
 }
 

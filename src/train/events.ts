@@ -1,5 +1,14 @@
 // What a run tells: events, and the stream of them that never holds the run up.
+import type { Optimizer } from '../optim/index.js'
 import type { EpochRecord, History } from './history.js'
+
+export interface StartEvent {
+  readonly type: 'start'
+  /** The epochs done before, where the run was resumed, and the checkpoint that it goes on from. */
+  readonly epochs: readonly EpochRecord[]
+  readonly resumed: string | undefined
+  readonly totalSteps: number
+}
 
 /** A sample of the steps: one for about every 100 ms or 64 steps. */
 export interface StepEvent {
@@ -31,6 +40,8 @@ export interface CheckpointEvent {
   readonly type: 'checkpoint'
   readonly path: string
   readonly totalSteps: number
+  /** Whether it holds the best epoch so far, at its end. */
+  readonly best: boolean
 }
 
 export interface EndEvent {
@@ -38,25 +49,37 @@ export interface EndEvent {
   readonly history: History
 }
 
-export type RunEvent = StepEvent | EpochEvent | CheckpointEvent | EndEvent
+export type RunEvent = StartEvent | StepEvent | EpochEvent | CheckpointEvent | EndEvent
 
 /** What a callback may do to the run. */
 export interface RunControl {
+  /** The run's own: rates and options may be changed between steps. */
+  readonly optimizer: Optimizer
   /** Ends the run after the current step, as if all its epochs were done. */
   stop(): void
 }
 
 type Told<E> = (event: E, run: RunControl) => void | Promise<void>
 
-/** Called while a run goes on, and awaited. One that throws or rejects ends the run with `ERR_CALLBACK`. */
+/**
+ * Called while a run goes on, and awaited: the model may be read and changed here, as between two steps. One that throws or rejects ends the run
+ * with `ERR_CALLBACK`, after a checkpoint where there is a folder.
+ */
 export interface Callbacks {
+  onStart?: Told<StartEvent>
   onStep?: Told<StepEvent>
   onEpochEnd?: Told<EpochEvent>
   onCheckpoint?: Told<CheckpointEvent>
   onEnd?: Told<EndEvent>
 }
 
-export const callbackNames = { step: 'onStep', epoch: 'onEpochEnd', checkpoint: 'onCheckpoint', end: 'onEnd' } as const
+export const callbackNames = {
+  start: 'onStart',
+  step: 'onStep',
+  epoch: 'onEpochEnd',
+  checkpoint: 'onCheckpoint',
+  end: 'onEnd',
+} as const
 
 /** Step events that wait for a consumer beyond this number push the oldest out. */
 const MOST_STEPS_WAITING = 256

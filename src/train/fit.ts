@@ -1,8 +1,9 @@
 // fit and start: training a model on data, awaited or watched.
 import type { Module } from '../nn/index.js'
+import type { Batches } from './batches.js'
 import { EventStream, type RunEvent } from './events.js'
 import type { History } from './history.js'
-import { type Batches, type FitOptions, settings } from './options.js'
+import { type FitOptions, settings } from './options.js'
 import { Progress } from './progress.js'
 import { Run } from './run.js'
 

@@ -1,6 +1,7 @@
 // What a run has achieved: a record per epoch, the best of them, and when to stop.
 import { ArgumentError } from '../errors.js'
 import { whole } from '../tensor/shape.js'
+import type { MetricValue } from './metrics/index.js'
 
 /** One epoch: mean losses over its rows, and the metrics of the validation data by name. */
 export interface EpochRecord {
@@ -11,15 +12,15 @@ export interface EpochRecord {
   readonly validationLoss?: number
   /** Steps whose loss was not finite (`notFinite: 'skip'`); they are not in the mean. */
   readonly skipped?: number
-  readonly [metric: string]: number | undefined
+  readonly [metric: string]: MetricValue | undefined
 }
 
 export interface History {
   readonly epochs: readonly EpochRecord[]
-  /** The epoch with the lowest validation loss (training loss without validation); never one that is not finite. */
+  /** The epoch with the lowest validation loss (training loss without validation), or the best by `monitor`; never one that is not finite. */
   readonly best: EpochRecord | undefined
-  /** Why it ended: all epochs done, no more improvement, asked to, or a value that was not finite. */
-  readonly ended: 'epochs' | 'earlyStopping' | 'stopped' | 'notFinite'
+  /** Why it ended: all epochs done, no more improvement, no time left, asked to, or a value that was not finite. */
+  readonly ended: 'epochs' | 'earlyStopping' | 'timeLimit' | 'stopped' | 'notFinite'
 }
 
 export interface EarlyStopping {
@@ -31,31 +32,41 @@ export interface EarlyStopping {
   restoreBest?: boolean
 }
 
-/** The number that is watched. */
-export function watched(record: EpochRecord): number {
-  return record.validationLoss ?? record.loss
+/** What tells a better epoch from a worse one. */
+export interface Monitor {
+  /** A number of the records: `'accuracy'`, `'loss'`, … */
+  metric: string
+  /** Whether it should fall or rise. @default 'min' */
+  mode?: 'min' | 'max'
 }
 
-/** Keeps the best epoch and counts those without improvement. The same records give the same answer: nothing of it needs saving. */
-export class Watch {
+/** The number that is watched, as one that should fall. */
+export function watched(record: EpochRecord, monitor?: Monitor): number {
+  if (monitor === undefined) return record.validationLoss ?? record.loss
+  const value = record[monitor.metric]
+  if (typeof value === 'number') return monitor.mode === 'max' ? -value : value
+  const numbers = Object.keys(record).filter((name) => typeof record[name] === 'number')
+  throw new ArgumentError(
+    `fit: monitor must name a number of the records (${numbers.join(', ')}), got ${monitor.metric}`,
+    { op: 'fit', expected: numbers.join(', '), got: monitor.metric },
+  )
+}
+
+/** Counts the epochs without improvement. The same values give the same answers: nothing of it needs saving. */
+export class Patience {
   readonly #patience: number
   readonly #minDelta: number
-  #best: EpochRecord | undefined
   #reference = Infinity
   #waited = 0
 
-  constructor(options: EarlyStopping | undefined) {
-    this.#patience = options === undefined ? Infinity : whole(options.patience, 'earlyStopping.patience', 'fit', 1)
-    this.#minDelta = options?.minDelta ?? 0
-    if (!(this.#minDelta >= 0))
-      throw new ArgumentError(`fit: earlyStopping.minDelta must be ≥ 0, got ${this.#minDelta}`, {
+  constructor(name: string, { patience, minDelta = 0 }: { patience: number; minDelta?: number | undefined }) {
+    this.#patience = patience === Infinity ? patience : whole(patience, `${name}.patience`, 'fit', 1)
+    this.#minDelta = minDelta
+    if (!(minDelta >= 0))
+      throw new ArgumentError(`fit: ${name}.minDelta must be ≥ 0, got ${minDelta}`, {
         op: 'fit',
-        got: String(this.#minDelta),
+        got: String(minDelta),
       })
-  }
-
-  get best(): EpochRecord | undefined {
-    return this.#best
   }
 
   /** No improvement for `patience` epochs. */
@@ -63,14 +74,44 @@ export class Watch {
     return this.#waited >= this.#patience
   }
 
-  /** Takes in an epoch; returns whether it is the best so far. */
-  add(record: EpochRecord): boolean {
-    const value = watched(record)
+  add(value: number): void {
     if (value < this.#reference - this.#minDelta) {
       this.#reference = value
       this.#waited = 0
     } else this.#waited++
-    if (!Number.isFinite(value) || value >= (this.#best === undefined ? Infinity : watched(this.#best))) return false
+  }
+
+  /** Begins to count anew. */
+  again(): void {
+    this.#waited = 0
+  }
+}
+
+/** Keeps the best epoch, and knows when to stop. */
+export class Watch {
+  readonly #monitor: Monitor | undefined
+  readonly #patience: Patience
+  #best: EpochRecord | undefined
+
+  constructor(earlyStopping: EarlyStopping | undefined, monitor?: Monitor) {
+    this.#monitor = monitor
+    this.#patience = new Patience('earlyStopping', earlyStopping ?? { patience: Infinity })
+  }
+
+  get best(): EpochRecord | undefined {
+    return this.#best
+  }
+
+  get exhausted(): boolean {
+    return this.#patience.exhausted
+  }
+
+  /** Takes in an epoch; returns whether it is the best so far. */
+  add(record: EpochRecord): boolean {
+    const value = watched(record, this.#monitor)
+    this.#patience.add(value)
+    if (!Number.isFinite(value)) return false
+    if (this.#best !== undefined && value >= watched(this.#best, this.#monitor)) return false
     this.#best = record
     return true
   }

@@ -1,6 +1,29 @@
-// Training: fit, start, evaluate.
-export { evaluate, type Measure } from './evaluate.js'
-export type { Callbacks, CheckpointEvent, EndEvent, EpochEvent, RunControl, RunEvent, StepEvent } from './events.js'
+// Training: fit, start, evaluate, predict, metrics.
+export type { Batches } from './batches.js'
+export type { Loss, Outputs } from './call.js'
+export { evaluate, type Measure, type Measured, type Measures } from './evaluate.js'
+export type {
+  Callbacks,
+  CheckpointEvent,
+  EndEvent,
+  EpochEvent,
+  RunControl,
+  RunEvent,
+  StartEvent,
+  StepEvent,
+} from './events.js'
 export { fit, start, TrainingRun } from './fit.js'
-export type { EarlyStopping, EpochRecord, History } from './history.js'
-export type { Batches, FitOptions, SelfTraining } from './options.js'
+export type { EarlyStopping, EpochRecord, History, Monitor } from './history.js'
+export * from './metrics/index.js'
+export type { FitOptions, SelfTraining } from './options.js'
+export type { ReduceOnPlateau } from './plateau.js'
+export { Predictions, type PredictOptions, type Predictor, predict } from './predict.js'
+export {
+  findLearningRate,
+  type LearningRateOptions,
+  type LearningRates,
+  type Overfit,
+  type OverfitOptions,
+  overfitOneBatch,
+  type TrialOptions,
+} from './trial.js'

@@ -3,8 +3,8 @@ import { dirname } from 'node:path'
 import { CheckpointError } from '../errors.js'
 import type { Module } from '../nn/index.js'
 import type { Optimizer } from '../optim/index.js'
+import type { Batches } from './batches.js'
 import { type Checkpoint, type Checkpoints, isFolder, newestCheckpoint, readCheckpoint } from './checkpoints.js'
-import type { Batches } from './options.js'
 
 /**
  * The checkpoint that `resume` names, if any, where the folder for new ones has room for what follows it.

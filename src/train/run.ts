@@ -1,5 +1,5 @@
 // Run: one training from start or checkpoint to its end. `fit` and `start` are its two faces.
-import { AbortedError, BusyError, NotFiniteError, type QuarterturnError } from '../errors.js'
+import { AbortedError, BusyError, CallbackError, NotFiniteError, type QuarterturnError } from '../errors.js'
 import type { Module } from '../nn/index.js'
 import type { Optimizer } from '../optim/index.js'
 import { grad } from '../tensor/grad.js'
@@ -8,14 +8,20 @@ import { Generator, generator, withGenerator } from '../tensor/random.js'
 import { scope, synchronous } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Variable } from '../tensor/variable.js'
+import { type Batches, discard, paced, rowsOf } from './batches.js'
+import { callbackError, called, isOutputs, scalar } from './call.js'
 import { type Checkpoint, Checkpoints, disposeCheckpoint } from './checkpoints.js'
-import { callbackError, called, discard, measureAll, paced, rowsOf, scalar } from './evaluate.js'
+import { describeRun } from './describe.js'
+import { measureAll } from './evaluate.js'
 import { callbackNames, type RunControl, type RunEvent } from './events.js'
-import { type EpochRecord, type History, Watch } from './history.js'
+import { type EpochRecord, type History, Watch, watched } from './history.js'
+import { RunLog } from './log.js'
 import { Mean } from './mean.js'
 import { Mode } from './mode.js'
-import type { Batches, Settings } from './options.js'
+import type { Settings } from './options.js'
+import { Plateau } from './plateau.js'
 import { findCheckpoint, takeOver } from './resume.js'
+import { attend, type Interruptible, leave, type StopSignal } from './signals.js'
 
 /** Models that are being fitted. */
 const busy = new WeakSet<Module>()
@@ -23,29 +29,37 @@ const busy = new WeakSet<Module>()
 /** Where the events of a run go. */
 export type Listener = (event: RunEvent) => void
 
-export class Run<M extends Module, B> implements RunControl {
+export class Run<M extends Module, B> implements RunControl, Interruptible {
+  readonly optimizer: Optimizer
   readonly #model: M
   readonly #data: Batches<B>
   readonly #options: Settings<M, B>
   readonly #tell: Listener
-  readonly #optimizer: Optimizer
   readonly #generator: Generator
   readonly #losses = new Mean()
   readonly #watch: Watch
+  readonly #plateau: Plateau | undefined
   readonly #epochs: EpochRecord[] = []
+  /** The step at the end of each epoch; NaN where a checkpoint did not tell. */
+  readonly #ends: number[] = []
   #mode: Mode
   #trained: Variable[] = []
   #checkpoints: Checkpoints | undefined
+  #log: RunLog | undefined
   #best = new Map<string, Tensor>()
   /** Steps of the run, and batches of the current epoch, that are done. */
   #step = 0
   #position = 0
   /** Batches to pass over, for data that cannot be put at a position. */
   #behind = 0
-  #saved = ''
+  #saved = '0 0 0'
   /** Of the validation data, between two validations. */
   #validationState: unknown
   #ended: History['ended'] | undefined
+  #signalled: StopSignal | undefined
+  /** The error of a callback, if that is why it ends. */
+  #told: CallbackError | undefined
+  #deadline = Infinity
   #began = 0
   #beganAt = 0
 
@@ -59,10 +73,11 @@ export class Run<M extends Module, B> implements RunControl {
     this.#data = data
     this.#options = options
     this.#tell = tell
-    this.#watch = new Watch(options.earlyStopping)
+    this.#watch = new Watch(options.earlyStopping, options.monitor)
+    this.#plateau = options.reduceOnPlateau === undefined ? undefined : new Plateau(options.reduceOnPlateau)
     this.#validationState = options.validation?.state?.() ?? null
     this.#mode = new Mode(model)
-    this.#optimizer = options.optimizer(model.parameters())
+    this.optimizer = options.optimizer(model.parameters())
     this.#generator = options.seed === undefined ? generator().fork() : new Generator(options.seed)
     busy.add(model)
   }
@@ -71,21 +86,36 @@ export class Run<M extends Module, B> implements RunControl {
     this.#ended ??= 'stopped'
   }
 
+  interrupt(signal: StopSignal): void {
+    this.#signalled ??= signal
+  }
+
   async go(): Promise<History> {
+    let saved = true
     try {
-      this.#options.signal?.throwIfAborted()
+      const { signal, checkpoints, signals = true, timeLimit = Infinity } = this.#options
+      signal?.throwIfAborted()
+      if (checkpoints !== undefined && signals) attend(this)
+      this.#deadline = performance.now() + 1000 * timeLimit
       await this.#open()
+      if (this.#ended === undefined && this.#interrupted()) await this.#leave()
       while (this.#ended === undefined) await this.#epoch()
       this.#restoreBest()
       const history = this.#history()
       await this.#emit({ type: 'end', history })
       return history
     } catch (error) {
-      throw this.#explain(error, await this.#settle())
+      // Between two steps everything is whole: what was done until the callback is not lost.
+      if (error instanceof CallbackError && this.#told === error) await this.#save().catch(() => {})
+      const explained = this.#explain(error, await this.#settle())
+      saved = explained instanceof AbortedError
+      throw explained
     } finally {
       for (const tensor of this.#best.values()) tensor.dispose()
+      await this.#log?.close()
       await this.#checkpoints?.close()
       busy.delete(this.#model)
+      await leave(this, saved)
     }
   }
 
@@ -128,10 +158,11 @@ export class Run<M extends Module, B> implements RunControl {
     const loss = this.#around(() =>
       this.#mode.run(true, () =>
         scope(() => {
-          const value = synchronous(() => called('loss', () => lossOf(this.#model, batch)), 'fit: loss')
-          const plain = scalar(value, 'loss')
+          const returned = synchronous(() => called('loss', 'fit', () => lossOf(this.#model, batch)), 'fit: loss')
+          const value = isOutputs(returned) ? returned.loss : returned
+          const plain = scalar(value, 'loss', 'fit')
           const gradients = grad(value, this.#trained, { unused })
-          this.#optimizer.step(clipNorm === undefined ? gradients : gradients.clipByNorm(clipNorm), {
+          this.optimizer.step(clipNorm === undefined ? gradients : gradients.clipByNorm(clipNorm), {
             notFinite: notFinite === 'skip' ? 'skip' : 'error',
           })
           return plain
@@ -164,7 +195,7 @@ export class Run<M extends Module, B> implements RunControl {
 
   async #finishEpoch(): Promise<void> {
     const { epochs, validation, metrics = {}, loss } = this.#options
-    const aside = { around: <T>(fn: () => T) => this.#around(fn), interrupted: () => this.#interrupted() }
+    const aside = { op: 'fit', around: <T>(fn: () => T) => this.#around(fn), interrupted: () => this.#interrupted() }
     const measured =
       validation === undefined
         ? {}
@@ -179,8 +210,10 @@ export class Run<M extends Module, B> implements RunControl {
       ...measured,
       ...(skipped > 0 ? { skipped } : {}),
     }
-    this.#epochs.push(record)
     const best = this.#watch.add(record)
+    this.#epochs.push(record)
+    this.#ends.push(this.#step)
+    if (this.#plateau?.add(watched(record, this.#options.monitor)) === true) this.#plateau.lower(this.optimizer)
     if (best && this.#options.earlyStopping?.restoreBest === true) this.#keepBest(this.#model.stateDict())
     this.#losses.restore({ sum: 0, rows: 0, skipped: 0 })
     this.#position = 0
@@ -199,13 +232,17 @@ export class Run<M extends Module, B> implements RunControl {
   }
 
   #interrupted(): boolean {
-    return this.#ended !== undefined || this.#options.signal?.aborted === true
+    if (performance.now() >= this.#deadline) this.#ended ??= 'timeLimit'
+    return this.#ended !== undefined || this.#signalled !== undefined || this.#options.signal?.aborted === true
   }
 
   /** Saves where it stands; an abort becomes an error. */
   async #leave(): Promise<void> {
     await this.#save()
-    if (this.#ended === undefined) this.#options.signal?.throwIfAborted()
+    if (this.#ended !== undefined) return
+    if (this.#signalled !== undefined)
+      throw new AbortedError(`fit: ${this.#signalled} after step ${this.#step}`, { op: 'fit', got: this.#signalled })
+    this.#options.signal?.throwIfAborted()
   }
 
   /** Looks at the losses that have been read. */
@@ -228,31 +265,44 @@ export class Run<M extends Module, B> implements RunControl {
   // ---- Checkpoints -------------------------------------------------------------------------------------------------
 
   async #open(): Promise<void> {
-    const { checkpoints: folder, keep, resume } = this.#options
+    const { checkpoints: folder, keep, resume, logs = folder ?? false } = this.#options
     if (folder !== undefined) this.#checkpoints = await Checkpoints.open(folder, keep)
     const from = await findCheckpoint(this.#checkpoints, resume)
-    if (from === undefined) return
-    await this.#resume(from)
-    // A run that was killed may have saved and not yet removed.
-    await this.#checkpoints?.prune()
+    if (from !== undefined) {
+      await this.#resume(from)
+      // A run that was killed may have saved and not yet removed.
+      await this.#checkpoints?.prune(this.#bestSteps())
+    }
+    const description = logs === false ? undefined : await this.#describe()
+    if (logs !== false && description !== undefined) this.#log = await RunLog.open(logs, description, this.#epochs)
+    const start = { type: 'start', epochs: [...this.#epochs], resumed: from?.path, totalSteps: this.#step } as const
+    await this.#emit(start, { run: description })
+  }
+
+  #describe(): Promise<object> {
+    const own = { model: this.#model, data: this.#data, optimizer: this.optimizer, options: this.#options }
+    return describeRun({ ...own, seed: String(this.#generator.state().seed) })
   }
 
   async #resume(from: Checkpoint): Promise<void> {
-    const { position, validation, epochs } = from.state
+    const { position, validation, epochs, ends = [] } = from.state
     const { validation: validationData, earlyStopping } = this.#options
-    const own = { model: this.#model, optimizer: this.#optimizer, data: this.#data, validation: validationData }
+    const own = { model: this.#model, optimizer: this.optimizer, data: this.#data, validation: validationData }
     await takeOver(own, from)
     this.#generator.restore(from.state.generator)
     this.#losses.restore(from.state.losses)
     this.#step = from.state.step
     this.#validationState = validation
     this.#position = position
-    this.#saved = this.#place()
     this.#behind = this.#data.restore === undefined ? position : 0
-    for (const record of epochs) {
+    for (const [i, record] of epochs.entries()) {
       this.#epochs.push(record)
+      this.#ends.push(ends[i] ?? Number.NaN)
       this.#watch.add(record)
+      if (this.#plateau?.add(watched(record, this.#options.monitor)) === true)
+        this.#plateau.lower(this.optimizer, { resumed: true })
     }
+    this.#saved = this.#place()
     const restoreBest = earlyStopping?.restoreBest === true
     if (restoreBest) this.#keepBest(from.best)
     disposeCheckpoint(restoreBest ? { ...from, best: new Map() } : from)
@@ -260,15 +310,23 @@ export class Run<M extends Module, B> implements RunControl {
     else if (this.#watch.exhausted) this.#ended = 'earlyStopping'
   }
 
+  /** The steps at the ends of the best epochs, as many as are to be kept. */
+  #bestSteps(): ReadonlySet<number> {
+    const { keepBest, monitor } = this.#options
+    const values = this.#epochs.map((record, i) => ({ value: watched(record, monitor), step: this.#ends[i] as number }))
+    const ranked = values.filter(({ value }) => Number.isFinite(value)).sort((a, b) => a.value - b.value)
+    return new Set(ranked.slice(0, keepBest).map(({ step }) => step))
+  }
+
   /** Tells a state of the run from every other. */
   #place(): string {
-    return `${this.#step} ${this.#position}`
+    return `${this.#step} ${this.#position} ${this.#epochs.length}`
   }
 
   async #save(): Promise<void> {
     if (this.#checkpoints === undefined || this.#saved === this.#place()) return
     await this.#losses.drain()
-    const tensors = { model: this.#model.stateDict(), optimizer: this.#optimizer.stateDict(), best: this.#best }
+    const tensors = { model: this.#model.stateDict(), optimizer: this.optimizer.stateDict(), best: this.#best }
     try {
       const path = await this.#checkpoints.save(
         {
@@ -279,11 +337,15 @@ export class Run<M extends Module, B> implements RunControl {
           validation: this.#validationState,
           losses: this.#losses.state(),
           epochs: this.#epochs,
+          ends: this.#ends,
         },
         tensors,
+        this.#bestSteps(),
       )
       this.#saved = this.#place()
-      await this.#emit({ type: 'checkpoint', path, totalSteps: this.#step })
+      const last = this.#epochs.at(-1)
+      const best = this.#position === 0 && last !== undefined && last === this.#watch.best
+      await this.#emit({ type: 'checkpoint', path, totalSteps: this.#step, best })
     } finally {
       disposeCheckpoint({ ...tensors, best: new Map() })
     }
@@ -296,14 +358,16 @@ export class Run<M extends Module, B> implements RunControl {
     return withGenerator(this.#generator, fn)
   }
 
-  async #emit(event: RunEvent): Promise<void> {
+  async #emit(event: RunEvent, forLog?: object): Promise<void> {
     this.#tell(event)
+    this.#log?.tell(event, forLog)
     const name = callbackNames[event.type]
     for (const callbacks of this.#options.callbacks) {
       try {
         await (callbacks[name] as ((event: RunEvent, run: RunControl) => unknown) | undefined)?.(event, this)
       } catch (cause) {
-        throw callbackError(name, cause)
+        this.#told = callbackError(name, 'fit', cause)
+        throw this.#told
       }
     }
   }

@@ -18,7 +18,8 @@ beforeEach(() => {
 })
 
 const folder = (): string => join(root, `run ${++count}`)
-const names = async (path: string): Promise<string[]> => (await readdir(path)).sort()
+const names = async (path: string): Promise<string[]> =>
+  (await readdir(path)).filter((name) => name.startsWith('checkpoint-')).sort()
 const name = (step: number): string => `checkpoint-${String(step).padStart(9, '0')}.safetensors`
 const hashOf = async (path: string): Promise<string> =>
   createHash('sha256')

@@ -1,0 +1,138 @@
+// The logs of a run: run.json, epochs.csv and events.jsonl in a folder. A disk that fails later costs the logs, never the training.
+import { appendFile, mkdir, open, rename, writeFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { writeNumber } from './checkpoints.js'
+import type { RunEvent } from './events.js'
+import type { EpochRecord } from './history.js'
+import { fileError } from './lock.js'
+import type { MetricValue } from './metrics/index.js'
+
+/** How much of the end of a file is searched for its last line. */
+const TAIL_BYTES = 1 << 16
+
+/** Written behind the training, in order. */
+export class RunLog {
+  readonly #table: string
+  readonly #lines: string
+  readonly #records: EpochRecord[]
+  #columns: readonly string[] = []
+  #text = ''
+  #rows: EpochRecord[] = []
+  #writing: Promise<void> | undefined
+  #failed = false
+
+  private constructor(folder: string, records: readonly EpochRecord[]) {
+    this.#table = join(folder, 'epochs.csv')
+    this.#lines = join(folder, 'events.jsonl')
+    this.#records = [...records]
+  }
+
+  /**
+   * Makes the folder if need be, writes what is run and the epochs done before, and opens the lines at their end: one that a killed process left
+   * half written is cut off.
+   *
+   * @throws FileError (`ERR_IO`)
+   */
+  static async open(folder: string, description: object, records: readonly EpochRecord[]): Promise<RunLog> {
+    const path = resolve(folder)
+    try {
+      await mkdir(path, { recursive: true })
+      await replace(join(path, 'run.json'), `${JSON.stringify(description, writeNumber, 2)}\n`)
+      const log = new RunLog(path, records)
+      await cutTail(log.#lines)
+      await log.#renewTable()
+      return log
+    } catch (cause) {
+      throw fileError(path, cause)
+    }
+  }
+
+  /** Notes an event, with `more` beside it. */
+  tell(event: RunEvent, more: object = {}): void {
+    if (this.#failed) return
+    const line = { time: new Date().toISOString(), ...told(event), ...more }
+    this.#text += `${JSON.stringify(line, writeNumber)}\n`
+    if (event.type === 'epoch') this.#rows.push(event.metrics)
+    this.#writing ??= this.#write()
+  }
+
+  /** Waits until all is written. */
+  async close(): Promise<void> {
+    await this.#writing
+  }
+
+  async #write(): Promise<void> {
+    try {
+      while (this.#text !== '') {
+        const [text, rows] = [this.#text, this.#rows]
+        this.#text = ''
+        this.#rows = []
+        await appendFile(this.#lines, text)
+        for (const row of rows) await this.#addRow(row)
+      }
+    } catch (cause) {
+      this.#failed = true
+      process.emitWarning(`the logs of the run end here: ${fileError(this.#table, cause).message}`, {
+        type: 'QuarterturnWarning',
+        code: 'QUARTERTURN_LOG',
+      })
+    } finally {
+      this.#writing = undefined
+    }
+  }
+
+  async #addRow(record: EpochRecord): Promise<void> {
+    this.#records.push(record)
+    const cells = cellsOf(record)
+    if (cells.length !== this.#columns.length || cells.some(([name], i) => name !== this.#columns[i]))
+      await this.#renewTable()
+    else await appendFile(this.#table, `${cells.map(([, value]) => value).join(',')}\n`)
+  }
+
+  /** The whole table, whose columns are those of all records. */
+  async #renewTable(): Promise<void> {
+    const rows = this.#records.map((record) => new Map(cellsOf(record)))
+    this.#columns = [...new Set(rows.flatMap((row) => [...row.keys()]))]
+    const lines = rows.map((row) => this.#columns.map((name) => row.get(name) ?? '').join(','))
+    await replace(this.#table, [this.#columns.map(quoted).join(','), ...lines].map((line) => `${line}\n`).join(''))
+  }
+}
+
+/** What of an event is worth a line. */
+function told(event: RunEvent): object {
+  if (event.type === 'end') return { type: event.type, ended: event.history.ended, best: event.history.best }
+  if (event.type === 'start') return { type: event.type, totalSteps: event.totalSteps, resumed: event.resumed }
+  return event
+}
+
+/** The numbers of a record by column: `f1.0`, `confusion.0.1` of those that are several. */
+function cellsOf(record: EpochRecord): [name: string, value: number][] {
+  const flat = (name: string, value: MetricValue): [string, number][] =>
+    typeof value === 'number' ? [[name, value]] : value.flatMap((each, i) => flat(`${name}.${i}`, each))
+  return Object.entries(record).flatMap(([name, value]) => (value === undefined ? [] : flat(name, value)))
+}
+
+function quoted(name: string): string {
+  return /[",\n\r]/.test(name) ? `"${name.replaceAll('"', '""')}"` : name
+}
+
+/** The new file whole, or the old one. */
+async function replace(path: string, text: string): Promise<void> {
+  const aside = `${path}.new`
+  await writeFile(aside, text)
+  await rename(aside, path)
+}
+
+/** Cuts off what follows the last end of a line; makes the file if there is none. */
+async function cutTail(path: string): Promise<void> {
+  const file = await open(path, 'a+')
+  try {
+    const { size } = await file.stat()
+    const from = Math.max(0, size - TAIL_BYTES)
+    const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(size - from), position: from })
+    const end = buffer.subarray(0, bytesRead).lastIndexOf('\n')
+    if (bytesRead > 0 && end !== bytesRead - 1) await file.truncate(from + end + 1)
+  } finally {
+    await file.close()
+  }
+}

@@ -1,0 +1,45 @@
+// Accuracy: the share of targets that the prediction names, or has among its k highest scores.
+import { stack } from '../../tensor/functions.js'
+import { whole } from '../../tensor/shape.js'
+import type { Tensor } from '../../tensor/tensor.js'
+import { type ClassOptions, compared } from './classes.js'
+import { Metric } from './metric.js'
+
+/**
+ * (Σ [class = target]) / N over the targets that count. Predictions: scores […, C] for targets […] (the largest wins, the first among equals),
+ * scores […] (class 1 above `threshold`), or classes […] as whole numbers. NaN where no target counts.
+ */
+export function accuracy(options: ClassOptions = {}): Metric {
+  return new Metric({
+    sums(prediction, target) {
+      const { classes, target: wanted, counted } = compared('accuracy', prediction, target, options)
+      return share(classes.eq(wanted).logicalAnd(counted), counted)
+    },
+    figure,
+  })
+}
+
+/**
+ * The share of targets among the k highest scores: predictions […, C], targets […].
+ *
+ * @throws OutOfRangeError or ArgumentError for k that is not within 1 … C.
+ */
+export function topKAccuracy(k: number, { ignoreIndex = -100 }: Pick<ClassOptions, 'ignoreIndex'> = {}): Metric {
+  whole(k, 'k', 'topKAccuracy', 1)
+  return new Metric({
+    sums(prediction, target) {
+      const { target: wanted, counted } = compared('topKAccuracy', prediction, target, { ignoreIndex })
+      const { indices } = prediction.topk(k)
+      return share(indices.eq(wanted.unsqueeze(-1)).any(-1).logicalAnd(counted), counted)
+    },
+    figure,
+  })
+}
+
+function share(right: Tensor, counted: Tensor): Tensor {
+  return stack([right.sum(), counted.sum()])
+}
+
+function figure([right = 0, count = 0]: Float64Array): number {
+  return right / count
+}
