@@ -1,15 +1,15 @@
 // AdamW: adaptive moments with decoupled weight decay.
-import type { Rates } from '../tensor/ops/control.js'
+import type { StepAttributes } from '../tensor/ops/control.js'
 import { record } from '../tensor/record.js'
 import type { Tensor } from '../tensor/tensor.js'
 import {
-  needNumber,
   Optimizer,
   type OptimizerFactory,
   type OptimizerOptions,
   type OptimizerRule,
   type Parameters,
 } from './optimizer.js'
+import { needBetas, needNumber } from './options.js'
 
 export interface AdamWOptions extends OptimizerOptions {
   /** Decay rates of the two moments. @default [0.9, 0.999] */
@@ -22,9 +22,9 @@ export interface AdamWOptions extends OptimizerOptions {
 
 const rule: OptimizerRule<AdamWOptions> = {
   op: 'adamw',
-  defaults: { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0.01 },
+  defaults: { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0.01, masters: false },
   check({ betas, eps, weightDecay }) {
-    for (const [i, beta] of betas.entries()) needNumber(beta, `betas[${i}]`, 'adamw', 0, 1)
+    needBetas(betas, 'adamw')
     needNumber(eps, 'eps', 'adamw', 0)
     needNumber(weightDecay, 'weightDecay', 'adamw', 0)
   },
@@ -53,11 +53,11 @@ export class AdamW extends Optimizer<AdamWOptions> {
   }
 
   protected override update(
-    inputs: readonly Tensor[],
-    rates: Rates & { n: number },
+    inputs: readonly (Tensor | undefined)[],
+    step: StepAttributes,
     { betas: [beta1, beta2], eps, weightDecay }: AdamWOptions,
   ): void {
-    record('adamw', inputs, { ...rates, beta1, beta2, eps, weightDecay })
+    record('adamw', inputs, { ...step, beta1, beta2, eps, weightDecay })
   }
 }
 

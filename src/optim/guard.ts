@@ -28,7 +28,7 @@ export function verdict(
   if (notFinite === 'error') {
     checks ??= state(zeros([]), 'a count of checks')
     const witnesses = parts.map(({ cohort }) => cohort.witness(0)[0] as Variable)
-    const rate = { n: parts.length, policy: 1, base: 0, rates: [0] }
+    const rate = { n: parts.length, policy: 1, base: 0, rates: [0], masters: false }
     record('sgd', [checks, ...witnesses, ...each], {
       ...rate,
       momentum: 0,

@@ -1,8 +1,8 @@
 // Optimizer: parameter groups, learning rates, state, and the step that is all or nothing.
 import { ArgumentError, BusyError, CaptureError, ShapeError } from '../errors.js'
-import { zerosLike } from '../tensor/create.js'
+import { zeros } from '../tensor/create.js'
 import type { Gradients } from '../tensor/grad.js'
-import type { Rates } from '../tensor/ops/control.js'
+import type { StepAttributes } from '../tensor/ops/control.js'
 import { countStep, isRecording, throwPending } from '../tensor/queue.js'
 import { inputId, withGrad } from '../tensor/record.js'
 import { scope } from '../tensor/scope.js'
@@ -12,10 +12,18 @@ import type { Tensor } from '../tensor/tensor.js'
 import { Variable } from '../tensor/variable.js'
 import { Cohort, type LearningRate, state } from './cohort.js'
 import { type NotFinite, verdict } from './guard.js'
+import { needFlag, needNumber } from './options.js'
 import { type Group, restore, type Store, snapshot } from './snapshot.js'
+import { layoutOf, type StateShape } from './states.js'
 
 export interface OptimizerOptions {
   lr: LearningRate
+  /**
+   * Mixed precision: every parameter in bfloat16 or float16 gets a float32 master, the step is done there with float32 states, and the parameter
+   * is the master rounded. Updates too small for half precision then add up. The masters are part of the state dict (`master`); what else
+   * changes a parameter after its first step is overwritten by the next. @default false
+   */
+  masters: boolean
 }
 
 /** Parameters with options of their own; what is absent is taken from the optimizer's options. */
@@ -36,12 +44,14 @@ export interface StepOptions {
 /** What an optimizer is, apart from its update. */
 export interface OptimizerRule<O> {
   /** The operation. */
-  op: 'sgd' | 'adamw'
+  op: 'sgd' | 'adam' | 'adamw' | 'nadam' | 'rmsprop' | 'lion' | 'adafactor'
   defaults: O
   /** Throws for options outside their domain. */
   check(options: O): void
   /** Names of the states kept for each parameter, as PyTorch calls them. */
   states(options: O): readonly string[]
+  /** The shape of a state of a parameter of some shape, undefined where it has no such state. (Default: that of the parameter.) */
+  shapeOf?: StateShape
 }
 
 const policies = { ignore: 0, error: 1, skip: 2 } as const
@@ -75,7 +85,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
       this.#check(group.options)
       return { ...group, cohorts: [new Cohort(group.parameters, { done: 0, missed: 0 })] }
     })
-    this.#store = { groups, states: new Map(), names: rule.states }
+    this.#store = { groups, states: new Map(), layout: (options, like) => layoutOf(rule, options, like) }
     checkParameters(
       groups.flatMap(({ parameters }) => parameters),
       rule.op,
@@ -157,21 +167,22 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
     const taking = new Set(parts.map((part) => this.#alone(part)))
     const shared = parts.length > 1 ? verdict([...taking], notFinite) : undefined
     for (const { group, cohort, parameters, gradients, rates } of taking) {
-      const names = this.#store.names(group.options)
-      const states = parameters.map((parameter) => this.#statesOf(parameter, names.length))
-      const lists: Tensor[][] = [
-        [...parameters],
-        [...gradients],
-        ...names.map((_, s) => states.map((of) => of[s] as Variable)),
-      ]
+      const all: (Variable | Tensor | undefined)[][] = parameters.map((parameter, i) => [
+        parameter,
+        gradients[i],
+        ...this.#statesOf(parameter, group.options),
+      ])
       if (shared !== undefined) {
-        const [witness, ...beside] = cohort.witness(names.length) as [Variable, ...Variable[]]
-        for (const [i, extra] of [witness, shared, ...beside].entries()) lists[i]?.push(extra)
+        const layout = this.#store.layout(group.options, cohort.witness(0)[0] as Variable)
+        const [witness, ...beside] = cohort.witness(layout.length)
+        all.push([witness, shared, ...layout.map(({ value }, s) => value && beside[s])])
       }
+      // List by list: all parameters, all gradients, all first states, …
+      const lists = (all[0] ?? []).flatMap((_, i) => all.map((of) => of[i]))
       // Over several operations the error is made by the guard.
       const policy = policies[shared !== undefined && notFinite === 'error' ? 'skip' : notFinite]
-      const n = (lists[0] as Tensor[]).length
-      this.update([cohort.count, ...lists.flat()], { n, policy, ...rates }, group.options)
+      const { masters } = group.options
+      this.update([cohort.count, ...lists], { n: all.length, policy, masters, ...rates }, group.options)
       cohort.recorded(group.options.lr)
     }
     const busy = new Set([...taking].map(({ cohort }) => cohort))
@@ -188,21 +199,26 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
     return { ...part, cohort: taking }
   }
 
-  #statesOf(parameter: Variable, n: number): Variable[] {
-    let states = this.#store.states.get(parameter)
-    if (states === undefined || states.length !== n) {
-      states = Array.from({ length: n }, () =>
-        state(zerosLike(parameter), `a state of ${parameter.name || 'a parameter'}`),
-      )
-      this.#store.states.set(parameter, states)
-    }
-    // The model may have moved since.
-    for (const one of states) one.convert(parameter.dtype, parameter.device)
-    return states
+  /** The states in the order of their layout. */
+  #statesOf(parameter: Variable, options: O): (Variable | undefined)[] {
+    const states = this.#store.states.get(parameter) ?? new Map<string, Variable>()
+    this.#store.states.set(parameter, states)
+    return this.#store.layout(options, parameter).map(({ name, value }) => {
+      if (value === undefined) return undefined
+      const known = states.get(name)
+      // The model may have moved since.
+      known?.convert(value.dtype, parameter.device)
+      if (known !== undefined) return known
+      const start =
+        name === 'master' ? parameter.to(value.dtype) : zeros(value.shape, { ...value, device: parameter.device })
+      const made = state(start, `a state of ${parameter.name || 'a parameter'}`)
+      states.set(name, made)
+      return made
+    })
   }
 
   /** Records the operation over count, parameters, gradients and states. */
-  protected abstract update(inputs: readonly Tensor[], rates: Rates & { n: number }, options: O): void
+  protected abstract update(inputs: readonly (Tensor | undefined)[], step: StepAttributes, options: O): void
 
   /**
    * A snapshot: `steps` [n] that each parameter has taken part in, `missed` [n], the rate `lr` of each group (NaN for a function), and
@@ -232,6 +248,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
 
   #check(options: O): void {
     if (typeof options.lr !== 'function') needNumber(options.lr, 'lr', this.op, 0)
+    needFlag(options.masters, 'masters', this.op)
     this.#rule.check(options)
   }
 }
@@ -257,15 +274,4 @@ function grouped<O>(parameters: Parameters<O>): ParameterGroup<O>[] {
     typeof item === 'object' && item !== null && !(item instanceof Variable) && 'parameters' in item
   if (items.length > 0 && items.every(isGroup)) return items as ParameterGroup<O>[]
   return [{ parameters: items } as unknown as ParameterGroup<O>]
-}
-
-/** An option that must be a number within bounds. */
-export function needNumber(value: unknown, name: string, op: string, least = -Infinity, below = Infinity): number {
-  if (typeof value === 'number' && value >= least && value < below) return value
-  const expected = below === Infinity ? `a number ≥ ${least}` : `a number, ${least} ≤ ${name} < ${below}`
-  throw new ArgumentError(`${op}: ${name} must be ${expected}, got ${String(value)}`, {
-    op,
-    expected,
-    got: String(value),
-  })
 }

@@ -1,16 +1,16 @@
 // SGD: stochastic gradient descent with momentum.
 import { ArgumentError } from '../errors.js'
-import type { Rates } from '../tensor/ops/control.js'
+import type { StepAttributes } from '../tensor/ops/control.js'
 import { record } from '../tensor/record.js'
 import type { Tensor } from '../tensor/tensor.js'
 import {
-  needNumber,
   Optimizer,
   type OptimizerFactory,
   type OptimizerOptions,
   type OptimizerRule,
   type Parameters,
 } from './optimizer.js'
+import { needFlag, needNumber } from './options.js'
 
 export interface SGDOptions extends OptimizerOptions {
   /** @default 0 */
@@ -25,11 +25,12 @@ export interface SGDOptions extends OptimizerOptions {
 
 const rule: OptimizerRule<SGDOptions> = {
   op: 'sgd',
-  defaults: { lr: 1e-2, momentum: 0, dampening: 0, weightDecay: 0, nesterov: false },
+  defaults: { lr: 1e-2, momentum: 0, dampening: 0, weightDecay: 0, nesterov: false, masters: false },
   check({ momentum, dampening, weightDecay, nesterov }) {
     needNumber(momentum, 'momentum', 'sgd', 0)
     needNumber(dampening, 'dampening', 'sgd')
     needNumber(weightDecay, 'weightDecay', 'sgd', 0)
+    needFlag(nesterov, 'nesterov', 'sgd')
     if (nesterov && (momentum === 0 || dampening !== 0)) {
       throw new ArgumentError('sgd: nesterov needs a momentum and no dampening', {
         op: 'sgd',
@@ -60,9 +61,9 @@ export class SGD extends Optimizer<SGDOptions> {
     super(rule, parameters, options)
   }
 
-  protected override update(inputs: readonly Tensor[], rates: Rates & { n: number }, options: SGDOptions): void {
+  protected override update(inputs: readonly (Tensor | undefined)[], step: StepAttributes, options: SGDOptions): void {
     const { momentum, dampening, weightDecay, nesterov } = options
-    record('sgd', inputs, { ...rates, momentum, dampening, weightDecay, nesterov })
+    record('sgd', inputs, { ...step, momentum, dampening, weightDecay, nesterov })
   }
 }
 

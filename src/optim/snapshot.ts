@@ -7,6 +7,7 @@ import { entriesOfState, misfit, refuse, type StateDict } from '../tensor/state-
 import type { Tensor } from '../tensor/tensor.js'
 import type { Variable } from '../tensor/variable.js'
 import { Cohort, type LearningRate, state } from './cohort.js'
+import type { StateLayout } from './states.js'
 
 export interface Group<O> {
   readonly parameters: readonly Variable[]
@@ -16,10 +17,10 @@ export interface Group<O> {
 
 export interface Store<O> {
   readonly groups: readonly Group<O>[]
-  /** Made when a parameter takes part for the first time. */
-  readonly states: Map<Variable, Variable[]>
-  /** Names of the states kept for each parameter, as PyTorch calls them. */
-  names(options: O): readonly string[]
+  /** By name; made when a parameter takes part for the first time. */
+  readonly states: Map<Variable, Map<string, Variable>>
+  /** The states that a parameter has or will have. */
+  layout(options: O, parameter: Variable): readonly StateLayout[]
 }
 
 interface WithRate {
@@ -31,13 +32,14 @@ export function parametersOf({ groups }: Pick<Store<unknown>, 'groups'>): Variab
 }
 
 /** The state keys: `state.0.exp_avg`, numbered over all groups. */
-function keysOf<O>({ groups, states, names }: Store<O>) {
+function keysOf<O>({ groups, states, layout }: Store<O>) {
   let next = 0
   return groups.flatMap(({ parameters, options }) =>
     parameters.flatMap((parameter) => {
       const index = next++
-      return names(options).map((name, s) => {
-        return { key: `state.${index}.${name}`, parameter, index, value: states.get(parameter)?.[s] }
+      return layout(options, parameter).flatMap(({ name, value: like }) => {
+        if (like === undefined) return []
+        return { key: `state.${index}.${name}`, parameter, index, name, like, value: states.get(parameter)?.get(name) }
       })
     }),
   )
@@ -94,7 +96,7 @@ export async function restore<O extends WithRate>(store: Store<O>, dict: StateDi
 }
 
 function problems<O>(store: Store<O>, given: ReadonlyMap<string, Tensor>): string[] {
-  const likes = new Map<string, Pick<Tensor, 'shape' | 'dtype'>>(keysOf(store).map((k) => [k.key, k.parameter]))
+  const likes = new Map<string, Pick<Tensor, 'shape' | 'dtype'>>(keysOf(store).map((k) => [k.key, k.like]))
   const n = parametersOf(store).length
   likes.set('steps', { shape: [n], dtype: 'float32' })
   likes.set('missed', { shape: [n], dtype: 'float32' })
@@ -108,11 +110,13 @@ function problems<O>(store: Store<O>, given: ReadonlyMap<string, Tensor>): strin
 }
 
 function replaceStates<O>(store: Store<O>, copies: ReadonlyMap<string, Variable>): void {
-  for (const old of store.states.values()) for (const one of old) one.dispose()
+  for (const old of store.states.values()) for (const one of old.values()) one.dispose()
   store.states.clear()
-  for (const { key, parameter } of keysOf(store)) {
+  for (const { key, parameter, name } of keysOf(store)) {
     const copy = copies.get(key)
-    if (copy !== undefined) store.states.set(parameter, [...(store.states.get(parameter) ?? []), copy])
+    if (copy === undefined) continue
+    const states = store.states.get(parameter) ?? new Map<string, Variable>()
+    store.states.set(parameter, states.set(name, copy))
   }
 }
 

@@ -147,6 +147,21 @@ export class Gradients {
     )
   }
 
+  /** Every element limited to −limit … limit, as `clip_grad_value_` of PyTorch. */
+  clipByValue(limit: number): Gradients {
+    if (!(limit > 0))
+      throw new ArgumentError(`Gradients.clipByValue: limit must be > 0, got ${limit}`, {
+        op: 'Gradients.clipByValue',
+        expected: 'a number > 0',
+        got: String(limit),
+      })
+    const within = { low: -limit, high: limit }
+    return new Gradients(
+      this.#variables(),
+      this.#values().map((gradient) => gradient.clamp(within)),
+    )
+  }
+
   /** Frees them now. */
   dispose(): void {
     for (const gradient of this.#of.values()) gradient.dispose()

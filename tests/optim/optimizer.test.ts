@@ -46,6 +46,19 @@ const sgd =
     return theta - lr * (nesterov ? g + momentum * s.b : s.b)
   }
 
+const adam =
+  ({ betas: [b1, b2] = [0.9, 0.999], eps = 1e-8, weightDecay = 0 }: Partial<optim.AdamOptions>): Step =>
+  (theta, gradient, s, t, lr) =>
+    adamw({ betas: [b1, b2], eps, weightDecay: 0 })(theta, gradient + weightDecay * theta, s, t, lr)
+
+const lion =
+  ({ betas: [b1, b2] = [0.9, 0.99], weightDecay = 0 }: Partial<optim.LionOptions>): Step =>
+  (theta, g, s, _, lr) => {
+    const m = s.m ?? 0
+    s.m = b2 * m + (1 - b2) * g
+    return theta - lr * weightDecay * theta - lr * Math.sign(b1 * m + (1 - b1) * g)
+  }
+
 /** A Variable and its shadow in plain numbers. */
 class Shadowed {
   readonly states: { [name: string]: number }[]
@@ -91,12 +104,13 @@ describe.each([
   ...[{}, { betas: [0.8, 0.95] as const, eps: 1e-3, weightDecay: 0.3 }, { weightDecay: 0 }].map(
     (o) => ['AdamW', o] as const,
   ),
+  ...[{}, { betas: [0.8, 0.95] as const, eps: 1e-3, weightDecay: 0.3 }].map((o) => ['Adam', o] as const),
+  ...[{}, { betas: [0.8, 0.95] as const, weightDecay: 0.3 }].map((o) => ['Lion', o] as const),
 ])('%s %j', (name, options) => {
+  const rules: Record<string, (options: object) => Step> = { SGD: sgd, AdamW: adamw, Adam: adam, Lion: lion }
   const make = (parameters: Iterable<Variable>, lr: optim.LearningRate): optim.Optimizer =>
-    name === 'SGD'
-      ? new optim.SGD(parameters, { ...options, lr } as optim.SGDOptions)
-      : new optim.AdamW(parameters, { ...options, lr } as optim.AdamWOptions)
-  const rule = name === 'SGD' ? sgd(options as optim.SGDOptions) : adamw(options as optim.AdamWOptions)
+    new optim[name](parameters, { ...options, lr })
+  const rule = (rules[name] as (options: object) => Step)(options)
 
   test('is its formula over seven steps, with a constant rate and with a function', async () => {
     for (const lr of [0.05, (step: number) => 0.1 / (step + 1)]) {
@@ -204,6 +218,140 @@ describe('groups', () => {
     expect(() => new optim.SGD([zeros([1]) as never])).toThrow(code('ERR_ARGUMENT'))
     expect(() => new optim.SGD([v, v])).toThrow(/given twice/)
     expect(() => new optim.SGD([{ parameters: [v] }, { parameters: [v] }])).toThrow(/given twice/)
+  })
+})
+
+test('lion: every element moves by the rate, whatever the size of its gradient', async () => {
+  const a = new Variable(tensor([1, 1, 1], f64))
+  new optim.Lion([a], { lr: 0.5 }).step(new Gradients([a], [tensor([1e-9, -7, 0], f64)]))
+  expect(await a.toArray()).toEqual([0.5, 1.5, 1])
+})
+
+describe('every optimizer', () => {
+  const all: [string, (parameters: optim.ParameterGroup<optim.OptimizerOptions>[]) => optim.Optimizer][] = [
+    ['SGD', (p) => new optim.SGD(p, { lr: 0.1, momentum: 0.9 })],
+    ['Adam', (p) => new optim.Adam(p, { lr: 0.1 })],
+    ['AdamW', (p) => new optim.AdamW(p, { lr: 0.1 })],
+    ['NAdam', (p) => new optim.NAdam(p, { lr: 0.1 })],
+    ['RMSprop', (p) => new optim.RMSprop(p, { lr: 0.1, momentum: 0.9, centered: true })],
+    ['Lion', (p) => new optim.Lion(p, { lr: 0.1 })],
+    ['Adafactor', (p) => new optim.Adafactor(p, { lr: 0.1 })],
+  ]
+
+  const values = async (optimizer: optim.Optimizer, variables: readonly Variable[]): Promise<unknown> => {
+    const dict = [...optimizer.stateDict()]
+    return Promise.all([...variables.map((v) => v.toArray()), ...dict.map(async ([k, v]) => [k, await v.toArray()])])
+  }
+
+  test.each(all)(
+    '%s: in two groups, a step that is skipped changes nothing and an error names its parameter',
+    async (_, make) => {
+      const variables = [
+        new Variable(normal([2, 3]), { name: 'matrix' }),
+        new Variable(normal([4]), { name: 'vector' }),
+      ] as const
+      const optimizer = make(variables.map((one) => ({ parameters: [one] })))
+      const step = (bad: number | undefined, notFinite: 'skip' | 'error'): void => {
+        const gradients = variables.map(({ shape }, i) => (i === bad ? normal(shape).mul(Number.NaN) : normal(shape)))
+        optimizer.step(new Gradients(variables, gradients), { notFinite })
+      }
+      step(undefined, 'skip')
+      const before = await values(optimizer, variables)
+      for (const bad of [0, 1]) step(bad, 'skip')
+      expect(await values(optimizer, variables)).toEqual(before)
+      for (const [bad, name] of ['matrix', 'vector'].entries()) {
+        step(bad, 'error')
+        expect(await values(optimizer, variables)).toEqual(before)
+        expect(() => step(undefined, 'skip')).toThrow(
+          expect.objectContaining({ code: 'ERR_NOT_FINITE', message: expect.stringContaining(`(${name})`) }),
+        )
+      }
+      step(undefined, 'error')
+      expect(await values(optimizer, variables)).not.toEqual(before)
+    },
+  )
+
+  test.each(all)('%s: saved and loaded it goes on bit for bit, in bfloat16 with masters too', async (_, make) => {
+    for (const dtype of ['float32', 'bfloat16'] as const) {
+      const start = [normal([2, 3]).to(dtype), normal([4]).to(dtype)] as const
+      const gradients = Array.from({ length: 4 }, () => start.map(({ shape }) => normal(shape).to(dtype)))
+      const run = async (cut: boolean): Promise<unknown> => {
+        let variables = start.map((value) => new Variable(value))
+        const group = (): optim.Optimizer => make([{ parameters: variables, masters: true }])
+        let optimizer = group()
+        for (const [t, step] of gradients.entries()) {
+          if (cut && t === 2) {
+            const saved = optimizer.stateDict()
+            variables = variables.map((variable) => new Variable(variable.clone()))
+            optimizer = await group().loadStateDict(saved)
+          }
+          optimizer.step(new Gradients(variables, step), { keep: true })
+        }
+        return values(optimizer, variables)
+      }
+      expect(await run(true)).toEqual(await run(false))
+    }
+  })
+
+  test.each(all)('%s: with masters, bfloat16 parameters are the float32 run rounded', async (_, make) => {
+    const start = normal([2, 3]).to('bfloat16')
+    const whole = new Variable(start.to('float32'))
+    const half = new Variable(start)
+    const [reference, mixed] = [make([{ parameters: [whole] }]), make([{ parameters: [half], masters: true }])]
+    for (const optimizer of [reference, mixed]) optimizer.lr = 1e-4
+    for (let t = 0; t < 20; t++) {
+      const gradient = normal([2, 3]).to('bfloat16')
+      reference.step(new Gradients([whole], [gradient.to('float32')]))
+      mixed.step(new Gradients([half], [gradient]))
+    }
+    const master = mixed.stateDict().get('state.0.master') as Tensor
+    expect(master.dtype).toBe('float32')
+    expect(await master.toArray()).toEqual(await whole.toArray())
+    expect(half.dtype).toBe('bfloat16')
+    expect(await half.toArray()).toEqual(await whole.to('bfloat16').toArray())
+  })
+})
+
+describe('masters', () => {
+  test('let updates add up that bfloat16 rounds away', async () => {
+    const run = async (masters: boolean): Promise<number> => {
+      const weight = new Variable(tensor([1]).to('bfloat16'))
+      const optimizer = new optim.SGD([weight], { lr: 1e-3, masters })
+      for (let i = 0; i < 100; i++) optimizer.step(new Gradients([weight], [tensor([1]).to('bfloat16')]))
+      return weight.item()
+    }
+    expect(await run(false)).toBe(1)
+    expect(await run(true)).toBeCloseTo(0.9, 2)
+  })
+
+  test('are for parameters of half precision: others have none; a model that moves gets or loses them', async () => {
+    const model = new nn.Linear(2, 1)
+    const optimizer = new optim.AdamW(model.parameters(), { lr: 0.1, masters: true })
+    const step = (): void => {
+      const of = model.parameters()
+      optimizer.step(
+        new Gradients(
+          of,
+          of.map(({ shape, dtype }) => normal(shape).to(dtype)),
+        ),
+      )
+    }
+    const states = (): string[] => [...optimizer.stateDict().keys()].filter((key) => key.startsWith('state.0.'))
+    step()
+    expect(states()).toEqual(['state.0.exp_avg', 'state.0.exp_avg_sq'])
+    model.to('bfloat16')
+    step()
+    expect(states()).toEqual(['state.0.master', 'state.0.exp_avg', 'state.0.exp_avg_sq'])
+    expect(optimizer.stateDict().get('state.0.exp_avg')?.dtype).toBe('float32')
+    model.to('float64')
+    step()
+    expect(states()).toEqual(['state.0.exp_avg', 'state.0.exp_avg_sq'])
+    expect(optimizer.stateDict().get('state.0.exp_avg')?.dtype).toBe('float64')
+    await model.weight.data()
+  })
+
+  test('must be true or false', () => {
+    expect(() => new optim.SGD([new Variable(zeros([1]))], { masters: 1 as never })).toThrow(code('ERR_ARGUMENT'))
   })
 })
 
@@ -436,7 +584,9 @@ describe('state dicts', () => {
 test('the factories make optimizers with their options', () => {
   const v = new Variable(zeros([1]))
   expect(optim.adamW({ lr: 0.3 })([v])).toBeInstanceOf(optim.AdamW)
-  expect(optim.sgd({ lr: 0.3 })([v]).lr).toBe(0.3)
+  for (const factory of [optim.sgd, optim.adam, optim.nAdam, optim.rmsprop, optim.lion, optim.adafactor])
+    expect(factory({ lr: 0.3 })([v]).lr).toBe(0.3)
+  expect(optim.rmsprop()([v])).toBeInstanceOf(optim.RMSprop)
 })
 
 test('a failure that nobody awaited is thrown by the next step, before anything is queued', async () => {

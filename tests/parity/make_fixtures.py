@@ -1,4 +1,4 @@
-"""Writes the fixtures of the parity tests: what PyTorch computes for cases.jsonl, the promotion grid and the layers.
+"""Writes the fixtures of the parity tests: what PyTorch computes for cases.jsonl, the promotion grid, the layers, the optimizers and their schedules.
 
     python tests/parity/make_fixtures.py            (torch 2.11.0 and safetensors; takes a few seconds)
 
@@ -20,6 +20,7 @@ import torch
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).parent))
 from layers import layer_tensors  # noqa: E402
+from optimizers import optimizer_tensors, schedule_rows  # noqa: E402
 from promotion import grid  # noqa: E402
 from reference import DTYPES, NAMES, REFERENCE  # noqa: E402
 
@@ -52,7 +53,7 @@ def values_of(kind, shape, span, layout, rng):
     n = math.prod(shape)
     if kind == "bool":
         return [rng.random() < 0.5 for _ in range(n)]
-    if kind == "int64":
+    if kind in ("int64", "int32", "uint8"):
         low, high = span or (0, 5)
         return [rng.randrange(int(low), int(high)) for _ in range(n)]
     if kind == "special":
@@ -106,7 +107,7 @@ def run(case, inputs, dtype):
 def numbers(tensor):
     if tensor.dtype == torch.bool:
         return [int(v) for v in tensor.flatten().tolist()]
-    if tensor.dtype == torch.int64:
+    if not tensor.is_floating_point():
         return tensor.flatten().tolist()
     return [number(v) for v in tensor.detach().double().flatten().tolist()]
 
@@ -177,4 +178,6 @@ if __name__ == "__main__":
     made = json.dumps({**VERSIONS, "order": [name for name in tensors if "/state/" in name]})
     safetensors.torch.save_file(tensors, FIXTURES / "layers.safetensors", metadata={"made": made})
     print("layers.safetensors", (FIXTURES / "layers.safetensors").stat().st_size, "bytes")
+    safetensors.torch.save_file(optimizer_tensors(), FIXTURES / "optimizers.safetensors", metadata=VERSIONS)
+    write("schedules.json", {"rows": schedule_rows()}, "rows")
     write("promotion.json", {"rows": grid(numbers)}, "rows")

@@ -39,7 +39,13 @@ const elsewhere: Record<string, [file: string, test: string]> = {
   permutation: ['tensor/random.test.ts', 'a permutation holds every number once'],
   dropout: ['tensor/grad.test.ts', 'dropout: '],
   sgd: ['parity/layers.test.ts', 'ten losses'],
+  adam: ['parity/optimizers.test.ts', '%s: parameters and states after ten steps'],
   adamw: ['parity/layers.test.ts', 'ten losses'],
+  nadam: ['parity/optimizers.test.ts', '%s: parameters and states after ten steps'],
+  rmsprop: ['parity/optimizers.test.ts', '%s: parameters and states after ten steps'],
+  lion: ['optim/optimizer.test.ts', 'lion: '],
+  adafactor: ['parity/optimizers.test.ts', '%s: parameters and states after ten steps'],
+  average: ['optim/ema.test.ts', 'average: '],
 }
 
 describe('the table of operations', () => {

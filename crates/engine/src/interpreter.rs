@@ -9,7 +9,10 @@ impl Op {
     /// Whether the operation itself never records gradients: it changes values in place.
     #[must_use]
     pub fn without_gradient(self) -> bool {
-        matches!(self, Op::Assign | Op::Sgd | Op::AdamW)
+        matches!(
+            self,
+            Op::Assign | Op::Sgd | Op::Adam | Op::AdamW | Op::NAdam | Op::RmsProp | Op::Lion | Op::Adafactor | Op::Average
+        )
     }
 }
 
@@ -125,7 +128,13 @@ fn dispatch(call: &mut Call) -> Outputs {
         Op::ForeachNorm => gradient::foreach_norm(call),
         Op::ForeachClip => gradient::foreach_clip(call),
         Op::Sgd => optimizer::sgd(call),
-        Op::AdamW => optimizer::adamw(call),
+        Op::Adam => optimizer::adam(call, false),
+        Op::AdamW => optimizer::adam(call, true),
+        Op::NAdam => optimizer::nadam(call),
+        Op::RmsProp => optimizer::rmsprop(call),
+        Op::Lion => optimizer::lion(call),
+        Op::Adafactor => optimizer::adafactor(call),
+        Op::Average => optimizer::average(call),
         Op::Checkpoint => control::checkpoint(call),
         Op::CustomGrad => control::custom_grad(call),
         Op::Scan => control::scan(call),

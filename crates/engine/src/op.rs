@@ -46,7 +46,8 @@ ops! {
     GatedScan "gatedScan", MinGru "minGRU", MinLstm "minLSTM",
     Highway "highway", ResidualNorm "residualNorm", ResidualMlp "residualMLP",
     Grad "grad", ForeachAdd "foreachAdd", ForeachScale "foreachScale", ForeachNorm "foreachNorm",
-    ForeachClip "foreachClip", Sgd "sgd", AdamW "adamw",
+    ForeachClip "foreachClip", Sgd "sgd", Adam "adam", AdamW "adamw",
+    NAdam "nadam", RmsProp "rmsprop", Lion "lion", Adafactor "adafactor", Average "average",
     Define "define", Undefine "undefine", Checkpoint "checkpoint", CustomGrad "customGrad", Scan "scan",
 }
 

@@ -25,9 +25,28 @@ export interface Rates {
   policy: number
   base: number
   rates: readonly number[]
+  /** Whether the list after the gradients holds the float32 masters of parameters of half precision. */
+  masters: boolean
 }
 
-const rateWords = (n: number, { policy, base, rates }: Rates): number[] => [n, policy, base, rates.length, ...rates]
+/** A step over `n` parameters: what all optimizers send first. */
+export interface StepAttributes extends Rates {
+  n: number
+}
+
+/** A step: the words of its schedule, then the options of its rule. */
+function step<A extends object>(options: (a: A) => readonly number[]): OpSpec<StepAttributes & A> {
+  return effect((a) => [a.n, a.policy, a.base, a.rates.length, ...a.rates, flag(a.masters), ...options(a)])
+}
+
+interface Moments {
+  beta1: number
+  beta2: number
+  eps: number
+  weightDecay: number
+}
+
+const moments = (a: Moments): number[] => [a.beta1, a.beta2, a.eps, a.weightDecay]
 
 export const control = {
   free: effect<None>(nothing),
@@ -67,16 +86,27 @@ export const control = {
   foreachNorm: op<None>({ outputs: (inputs) => [like(at(inputs, 0), [])], attributes: nothing }),
   foreachClip: given<{ maxNorm: number }>(({ maxNorm }) => [maxNorm]),
 
-  sgd: effect<Rates & { n: number; momentum: number; dampening: number; weightDecay: number; nesterov: boolean }>(
-    (a) => [...rateWords(a.n, a), a.momentum, a.dampening, a.weightDecay, flag(a.nesterov)],
-  ),
-  adamw: effect<Rates & { n: number; beta1: number; beta2: number; eps: number; weightDecay: number }>((a) => [
-    ...rateWords(a.n, a),
-    a.beta1,
-    a.beta2,
+  sgd: step<{ momentum: number; dampening: number; weightDecay: number; nesterov: boolean }>((a) => [
+    a.momentum,
+    a.dampening,
+    a.weightDecay,
+    flag(a.nesterov),
+  ]),
+  adam: step<Moments>(moments),
+  adamw: step<Moments>(moments),
+  nadam: step<Moments & { momentumDecay: number }>((a) => [...moments(a), a.momentumDecay]),
+  rmsprop: step<{ alpha: number; eps: number; weightDecay: number; momentum: number; centered: boolean }>((a) => [
+    a.alpha,
     a.eps,
     a.weightDecay,
+    a.momentum,
+    flag(a.centered),
   ]),
+  lion: step<Omit<Moments, 'eps'>>((a) => [a.beta1, a.beta2, a.weightDecay]),
+  adafactor: step<{ beta2Decay: number; eps1: number; eps2: number; clipThreshold: number; weightDecay: number }>(
+    (a) => [a.beta2Decay, a.eps1, a.eps2, a.clipThreshold, a.weightDecay],
+  ),
+  average: effect<{ weight: number }>(({ weight }) => [weight]),
 
   checkpoint: given<{ program: number }>(({ program }) => [program]),
   customGrad: given<{ forward: number; backward: number }>(({ forward, backward }) => [forward, backward]),

@@ -10,3 +10,4 @@ pub mod random;
 pub mod recurrent;
 pub mod reduce;
 pub mod shape;
+mod step;

@@ -7,7 +7,10 @@ use std::ptr::null_mut;
 use tch::Tensor;
 use torch_sys::C_tensor;
 
-pub use optimizer::{AdamW, Sgd, first_not_finite, fused_adamw, fused_sgd, total_norm};
+pub use optimizer::{
+    Adafactor, Adam, Lion, NAdam, RmsProp, SecondMoment, Sgd, adafactor, average, first_not_finite, fused_adam, fused_sgd, lion, nadam, rmsprop,
+    total_norm,
+};
 
 type Handle = *mut C_tensor;
 type Handles = *const *const C_tensor;

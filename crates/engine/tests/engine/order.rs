@@ -64,7 +64,7 @@ impl Step {
     fn adamw(&self, client: &mut Client, gradient: f64, policy: f64, base: f64, rates: &[f64]) {
         let mut attributes = vec![1.0, policy, base, f64::from(u32::try_from(rates.len()).unwrap())];
         attributes.extend(rates);
-        attributes.extend([0.9, 0.999, 1e-8, 0.01]);
+        attributes.extend([0.0, 0.9, 0.999, 1e-8, 0.01]);
         client.many("adamw", &[self.count, self.weight, gradient, self.mean, self.variance], &[], &attributes);
     }
 
