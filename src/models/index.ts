@@ -1,4 +1,5 @@
 // The public face of models.
+export type { Classified, ClassifierLoaderOptions, ClassifierOptions, LabelledBatch } from './classifier.js'
 export type { DecodeOptions, Hypothesis } from './decode.js'
 export {
   EncoderDecoder,
@@ -7,3 +8,25 @@ export {
   type PairBatch,
   type PairLoaderOptions,
 } from './encoder-decoder.js'
+export { Forecaster, type ForecasterOptions, type Steps, type WindowBatch } from './forecaster.js'
+export {
+  type GenerateOptions,
+  type LanguageLoaderOptions,
+  LanguageModel,
+  type LanguageModelOptions,
+  type NextSymbol,
+  type Unit,
+} from './language-model.js'
+export type { Moments } from './scale.js'
+export {
+  type LabelledSeries,
+  SequenceClassifier,
+  type SequenceClassifierOptions,
+  type Series,
+} from './sequence-classifier.js'
+export {
+  type LabelledText,
+  TextClassifier,
+  type TextClassifierOptions,
+  type VocabularyOptions,
+} from './text-classifier.js'

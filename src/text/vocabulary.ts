@@ -10,6 +10,7 @@ export const UNK = '<UNK>'
 
 export const PAD_ID = 0
 export const EOS_ID = 1
+const SPECIAL: ReadonlySet<string> = new Set([PAD, EOS, UNK])
 
 /**
  * Symbols numbered from 0: `<PAD>`, `<EOS>`, then the given ones in their order.
@@ -52,6 +53,29 @@ export class Vocabulary {
     const found = new Set<string>()
     for (const sequence of sequences) for (const symbol of sequence) found.add(symbol)
     return new Vocabulary([...found].sort())
+  }
+
+  /**
+   * `<UNK>` and the `size` most frequent symbols of those that occur at least `minCount` times, the most frequent first.
+   *
+   * @throws ArgumentError for a size or count that is not a whole number ≥ 1.
+   */
+  static frequent(
+    sequences: Iterable<Iterable<string>>,
+    { size = 20_000, minCount = 1 }: { size?: number; minCount?: number } = {},
+  ): Vocabulary {
+    for (const [name, value] of Object.entries({ size, minCount })) {
+      if (!Number.isSafeInteger(value) || value < 1)
+        throw new ArgumentError(`Vocabulary.frequent: ${name} must be a whole number ≥ 1, got ${String(value)}`, {
+          op: 'Vocabulary.frequent',
+          got: String(value),
+        })
+    }
+    const counts = new Map<string, number>()
+    for (const sequence of sequences) for (const symbol of sequence) counts.set(symbol, (counts.get(symbol) ?? 0) + 1)
+    const found = [...counts].filter(([symbol, count]) => count >= minCount && !SPECIAL.has(symbol))
+    found.sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1))
+    return new Vocabulary([UNK, ...found.slice(0, size).map(([symbol]) => symbol)])
   }
 
   /** Number of symbols, `<PAD>` and `<EOS>` included. */

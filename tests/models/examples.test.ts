@@ -1,34 +1,74 @@
 // The examples in the docs of models and text are run, and the values in their comments compared.
+import { readdirSync } from 'node:fs'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as quarterturn from 'quarterturn'
 import { expect, it } from 'vitest'
 
+const src = new URL('../../src/', import.meta.url)
+
 async function exampleIn(file: string): Promise<string> {
-  const text = await readFile(new URL(`../../src/${file}`, import.meta.url), 'utf8')
-  const found = /@example\n([\s\S]*?) \*\/\nexport class/.exec(text)?.[1] ?? ''
-  return found
-    .replace(/^ \* ?/gm, '')
-    .replace(/^(\S.*?) {3}\/\/ (.*)$/gm, 'same($1, $2)')
-    .replace('train.fit(model, model.loader(pairs), {', '$& progress: false,')
+  const found = /@example\n([\s\S]*?) \*\/\nexport class/.exec(await readFile(new URL(file, src), 'utf8'))?.[1] ?? ''
+  return found.replace(/^ \* ?/gm, '').replace(/^(\S.*?) {3}\/\/ (.*)$/gm, 'same($1, $2)')
 }
 
-it.each(['models/encoder-decoder.ts', 'text/vocabulary.ts'])('src/%s', async (file) => {
+/** Files of models: those that can be saved. */
+const models: string[] = []
+for (const name of readdirSync(new URL('models/', src))) {
+  if ((await readFile(new URL(`models/${name}`, src), 'utf8')).includes('  save(folder: string)')) models.push(name)
+}
+
+it('every model has an example', async () => {
+  const savable = Object.entries(quarterturn.models).filter(([, value]) => 'load' in value)
+  expect(models).toHaveLength(savable.length)
+})
+
+it.each([...models.map((name) => `models/${name}`), 'text/vocabulary.ts'])('src/%s', async (file) => {
   const code = await exampleIn(file)
   expect(code.split('\n').length).toBeGreaterThan(3)
   const folder = await mkdtemp(join(tmpdir(), 'quarterturn-examples-'))
   const written: unknown[] = []
   const names = {
     ...quarterturn,
+    train: {
+      ...quarterturn.train,
+      fit: (model: never, data: never, options: object) =>
+        quarterturn.train.fit(model, data, { ...options, progress: false }),
+    },
     same: (actual: unknown, expected: unknown) => expect(actual).toEqual(expected),
     console: { log: (...values: unknown[]) => written.push(...values) },
   }
+  quarterturn.manualSeed(7)
   const body = code.replace(/save\('(\w+)'\)/, (_, name) => `save(${JSON.stringify(join(folder, name))})`)
   await new Function(...Object.keys(names), `'use strict'; return (async () => { ${body} })()`)(...Object.values(names))
   if (file.startsWith('models')) {
-    expect(written[1]).toBeGreaterThan(0) // a probability
-    await quarterturn.models.EncoderDecoder.load(join(folder, 'capitals'))
+    expect(written.length).toBeGreaterThan(0)
+    const [saved] = readdirSync(folder)
+    const { kind } = JSON.parse(await readFile(join(folder, saved as string, 'config.json'), 'utf8'))
+    await quarterturn.models[kind as 'Forecaster'].load(join(folder, saved as string))
   }
   await rm(folder, { recursive: true })
+  learnt[file]?.(written)
 })
+
+/** What the examples show, where it can be wrong. */
+const learnt: Record<string, (written: unknown[]) => void> = {
+  'models/encoder-decoder.ts': ([, probability]) => expect(probability).toBeGreaterThan(0),
+  'models/forecaster.ts': ([forecast, truth]) => {
+    const off = (forecast as number[][]).map(([x], i) =>
+      Math.abs((x as number) - ((truth as number[][])[i]?.[0] as number)),
+    )
+    expect(Math.max(...off)).toBeLessThan(0.1)
+  },
+  'models/language-model.ts': ([symbol, probability]) => {
+    expect(symbol).toBe('a')
+    expect(probability).toBeGreaterThan(0.8)
+  },
+  'models/sequence-classifier.ts': ([label, probability]) => {
+    expect(label).toBe('fast')
+    expect(probability).toBeGreaterThan(0.9)
+  },
+  'models/tabular-regressor.ts': ([prices]) => expect((prices as number[])[0]).toBeCloseTo(5.5, 0),
+  'models/text-classifier.ts': ([label]) => expect(label).toBe('good'),
+}
