@@ -3,6 +3,7 @@ import { ArgumentError } from '../errors.js'
 import * as nn from '../nn/index.js'
 import { adamW, type OptimizerFactory } from '../optim/index.js'
 import { ahead, cat, type Tensor } from '../tensor/index.js'
+import type { Outputs } from '../train/index.js'
 import { Mode } from '../train/mode.js'
 
 /** What a classifier makes of one input. */
@@ -92,9 +93,10 @@ export abstract class Classifier extends nn.Module {
 
   abstract override forward(sequence: Tensor, length: Tensor): Tensor
 
-  /** The mean cross entropy, in nats. */
-  loss({ sequence, length, label }: LabelledBatch): Tensor {
-    return nn.functional.crossEntropy(this.forward(sequence, length), label)
+  /** The mean cross entropy, in nats, and the logits for metrics: `metrics: { accuracy: train.accuracy() }`. */
+  loss({ sequence, length, label }: LabelledBatch): Outputs {
+    const logits = this.forward(sequence, length)
+    return { loss: nn.functional.crossEntropy(logits, label), prediction: logits, target: label }
   }
 
   optimizer(): OptimizerFactory {

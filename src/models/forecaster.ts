@@ -4,6 +4,7 @@ import * as nn from '../nn/index.js'
 import { adamW, type OptimizerFactory } from '../optim/index.js'
 import { ahead, type DeviceLike, noGrad, type Tensor, tensor, zeros } from '../tensor/index.js'
 import { whole } from '../tensor/shape.js'
+import type { Outputs } from '../train/index.js'
 import { Mode } from '../train/mode.js'
 import { loadFolder, saveFolder } from './folder.js'
 
@@ -103,9 +104,10 @@ export class Forecaster extends nn.Module {
     return ahead.mul(spread.slice(2, 0, targets)).add(last.slice(2, 0, targets))
   }
 
-  /** The mean squared error of the forecast, in the units of the batch. */
-  loss({ past, future }: WindowBatch): Tensor {
-    return nn.functional.mseLoss(this.forward(past), future)
+  /** The mean squared error of the forecast, in the units of the batch, and the forecast for metrics: `metrics: { mae: train.mae() }`. */
+  loss({ past, future }: WindowBatch): Outputs {
+    const forecast = this.forward(past)
+    return { loss: nn.functional.mseLoss(forecast, future), prediction: forecast, target: future }
   }
 
   optimizer(): OptimizerFactory {

@@ -16,6 +16,7 @@ import {
 } from '../tensor/index.js'
 import { whole } from '../tensor/shape.js'
 import { characters, EOS_ID, joinWords, PAD_ID, UNK, Vocabulary, words } from '../text/index.js'
+import type { Outputs } from '../train/index.js'
 import { Mode } from '../train/mode.js'
 import { loadFolder, saveFolder } from './folder.js'
 
@@ -128,10 +129,11 @@ export class LanguageModel extends nn.Module {
     return { logits: this.head.forward(drop(out.output)), state: out.state }
   }
 
-  /** The mean cross entropy per symbol, in nats: its exponential is the perplexity. */
-  loss({ symbols }: { symbols: Tensor }): Tensor {
+  /** The mean cross entropy per symbol, in nats, and the logits for metrics: `metrics: { perplexity: train.perplexity({ ignoreIndex: text.PAD_ID }) }`. */
+  loss({ symbols }: { symbols: Tensor }): Outputs {
     const { logits } = this.forward(symbols.slice(1, 0, -1))
-    return nn.functional.crossEntropy(logits, symbols.slice(1, 1), { ignoreIndex: PAD_ID })
+    const target = symbols.slice(1, 1)
+    return { loss: nn.functional.crossEntropy(logits, target, { ignoreIndex: PAD_ID }), prediction: logits, target }
   }
 
   optimizer(): OptimizerFactory {

@@ -73,7 +73,7 @@ describe('TextClassifier', () => {
     const model = models.TextClassifier.of(texts, { width: 8, embedding: 8, dropout: 0 })
     const batch = async (): Promise<number> => {
       for await (const each of model.loader(texts, { batch: 128, shuffle: false }))
-        return model.loss(each as never).item()
+        return model.loss(each as never).loss.item()
       return Number.NaN
     }
     expect(await batch()).not.toBe(await batch())

@@ -31,7 +31,10 @@ describe('LanguageModel', () => {
     manualSeed(6)
     const names = ['anna', 'hanna', 'johanna']
     const model = models.LanguageModel.of(names, { width: 32, numLayers: 1, dropout: 0 })
-    await train.fit(model, model.loader(Array(20).fill(names).flat(), { length: 16, batch: 8 }), { epochs: 40, progress: false })
+    await train.fit(model, model.loader(Array(20).fill(names).flat(), { length: 16, batch: 8 }), {
+      epochs: 40,
+      progress: false,
+    })
     expect(await model.generate('joh', { temperature: 0 })).toBe('anna')
     const symbols = (await model.predict('zzz', { top: 50 })).map(({ symbol }) => symbol)
     expect(symbols).not.toContain(text.UNK)
