@@ -21,6 +21,8 @@ export interface RunState {
   readonly step: number
   /** Batches done in the current epoch. */
   readonly position: number
+  /** All batches of the epoch are done, and the data are at the next; only the validation is left. */
+  readonly validating?: boolean
   readonly generator: GeneratorState
   /** States of the training and validation loaders, as they gave them; null for data without a state. */
   readonly data: unknown

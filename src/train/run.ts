@@ -50,6 +50,8 @@ export class Run<M extends Module, B> implements RunControl, Interruptible {
   /** Steps of the run, and batches of the current epoch, that are done. */
   #step = 0
   #position = 0
+  /** All batches of the current epoch are done: what is left of it is the validation. */
+  #validating = false
   /** Batches to pass over, for data that cannot be put at a position. */
   #behind = 0
   #saved = '0 0 0'
@@ -126,21 +128,8 @@ export class Run<M extends Module, B> implements RunControl, Interruptible {
     this.#trained = this.#model.parameters().filter((parameter) => parameter.requiresGrad)
     this.#began = performance.now()
     this.#beganAt = this.#position
-    let behind = this.#behind
-    this.#behind = 0
     try {
-      for await (const batch of paced(this.#data)) {
-        if (behind-- > 0) continue
-        try {
-          this.#train(batch)
-        } finally {
-          discard(this.#data, batch)
-        }
-        this.#step++
-        this.#position++
-        await this.#between()
-        if (this.#interrupted()) break
-      }
+      if (!this.#validating) this.#validating = await this.#batches()
       await this.#losses.drain()
       this.#checkFinite()
     } catch (error) {
@@ -150,6 +139,25 @@ export class Run<M extends Module, B> implements RunControl, Interruptible {
     }
     if (this.#interrupted()) await this.#leave()
     else await this.#finishEpoch()
+  }
+
+  /** Trains on the rest of the epoch; returns whether it came to its end. */
+  async #batches(): Promise<boolean> {
+    let behind = this.#behind
+    this.#behind = 0
+    for await (const batch of paced(this.#data)) {
+      if (behind-- > 0) continue
+      try {
+        this.#train(batch)
+      } finally {
+        discard(this.#data, batch)
+      }
+      this.#step++
+      this.#position++
+      await this.#between()
+      if (this.#interrupted()) return false
+    }
+    return true
   }
 
   /** One step: forward, backward and update are recorded, and their temporaries freed. */
@@ -217,6 +225,7 @@ export class Run<M extends Module, B> implements RunControl, Interruptible {
     if (best && this.#options.earlyStopping?.restoreBest === true) this.#keepBest(this.#model.stateDict())
     this.#losses.restore({ sum: 0, rows: 0, skipped: 0 })
     this.#position = 0
+    this.#validating = false
     if (this.#watch.exhausted) this.#ended ??= 'earlyStopping'
     if (record.epoch >= epochs) this.#ended ??= 'epochs'
     await this.#save()
@@ -285,7 +294,7 @@ export class Run<M extends Module, B> implements RunControl, Interruptible {
   }
 
   async #resume(from: Checkpoint): Promise<void> {
-    const { position, validation, epochs, ends = [] } = from.state
+    const { position, validating = false, validation, epochs, ends = [] } = from.state
     const { validation: validationData, earlyStopping } = this.#options
     const own = { model: this.#model, optimizer: this.optimizer, data: this.#data, validation: validationData }
     await takeOver(own, from)
@@ -294,7 +303,8 @@ export class Run<M extends Module, B> implements RunControl, Interruptible {
     this.#step = from.state.step
     this.#validationState = validation
     this.#position = position
-    this.#behind = this.#data.restore === undefined ? position : 0
+    this.#validating = validating
+    this.#behind = this.#data.restore === undefined && !validating ? position : 0
     for (const [i, record] of epochs.entries()) {
       this.#epochs.push(record)
       this.#ends.push(ends[i] ?? Number.NaN)
@@ -332,6 +342,7 @@ export class Run<M extends Module, B> implements RunControl, Interruptible {
         {
           step: this.#step,
           position: this.#position,
+          ...(this.#validating ? { validating: true } : {}),
           generator: this.#generator.state(),
           data: this.#data.state?.() ?? null,
           validation: this.#validationState,

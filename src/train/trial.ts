@@ -27,7 +27,7 @@ export interface LearningRateOptions<M extends Module, B> extends TrialOptions<M
 export interface LearningRates {
   /** The rate at which the loss falls fastest; undefined where it falls nowhere. */
   readonly suggestion: number | undefined
-  /** What was tried: the loss before the step at each rate, and its running mean. */
+  /** What was tried: the loss before the step at each rate, and its running mean, which ends the trial. */
   readonly points: readonly { readonly lr: number; readonly loss: number; readonly smooth: number }[]
 }
 
@@ -35,12 +35,13 @@ export interface LearningRates {
 const PAST = 0.9
 /** The trial ends where the loss is this many times the lowest. */
 const DIVERGED = 4
-/** Points at the beginning that are not suggested: their running mean says little. */
-const FIRST = 5
+/** The fall at a rate is seen over this share of the points on each side, and no fewer than so many. */
+const WINDOW = 0.1
+const FEWEST = 3
 
 /**
- * A learning rate to begin with: one step each at rates that rise evenly on a logarithmic scale, until the loss is four times the lowest or not
- * finite. Suggested is where the running mean of the loss falls fastest against log(lr). (Smith 2017, arXiv:1506.01186.)
+ * A learning rate to begin with: one step each at rates that rise evenly on a logarithmic scale, until the running mean of the loss is four times
+ * its lowest or not finite. Suggested is where the loss falls fastest against log(lr), over a tenth of the rates on each side. (Smith 2017, arXiv:1506.01186.)
  *
  * ```ts
  * const { suggestion } = await train.findLearningRate(model, loader, { loss, optimizer: optim.adamW() })
@@ -54,7 +55,7 @@ export async function findLearningRate<M extends Module, B>(
   { from = 1e-6, to = 1, steps = 100, ...options }: LearningRateOptions<M, B> = {},
 ): Promise<LearningRates> {
   const op = 'findLearningRate'
-  whole(steps, 'steps', op, 2 * FIRST)
+  whole(steps, 'steps', op, 10)
   if (!(from > 0 && to > from && to < Infinity)) {
     const [expected, got] = ['0 < from < to', `${from} and ${to}`]
     throw new ArgumentError(`${op}: the rates must be ${expected}, got ${got}`, { op, expected, got })
@@ -103,14 +104,17 @@ export async function findLearningRate<M extends Module, B>(
   return { suggestion: steepest(points), points }
 }
 
-/** The rate at the steepest fall of the running mean, by differences over one point on each side. */
+/** The rate at the steepest fall: where the mean loss of the points after it is furthest below that of the points before. */
 function steepest(points: LearningRates['points']): number | undefined {
+  const window = Math.max(FEWEST, Math.round(points.length * WINDOW))
+  const mean = (from: number, to: number): number =>
+    points.slice(from, to).reduce((sum, { loss }) => sum + loss, 0) / (to - from)
   let best: number | undefined
-  let slope = 0
-  for (let i = FIRST; i + 1 < points.length; i++) {
-    const [before, after] = [points[i - 1]?.smooth ?? 0, points[i + 1]?.smooth ?? 0]
-    if (after - before >= slope) continue
-    slope = after - before
+  let steepness = 0
+  for (let i = window; i + window < points.length; i++) {
+    const fall = mean(i - window, i) - mean(i + 1, i + 1 + window)
+    if (fall <= steepness) continue
+    steepness = fall
     best = points[i]?.lr
   }
   return best

@@ -46,6 +46,8 @@ export interface Kill {
   after?: number
   /** or when the n-th save has begun its file. */
   inSave?: number
+  /** @default 'SIGKILL' */
+  signal?: NodeJS.Signals
 }
 
 /** Runs or resumes the training of a folder. */
@@ -60,13 +62,13 @@ export function runTraining(folder: string, kill: Kill = {}): Promise<TrainingEn
     const begun = new Set<string>()
     const watcher = watch(folder, (_, name) => {
       if (name?.endsWith('.tmp')) begun.add(name)
-      if (begun.size === kill.inSave) child.kill('SIGKILL')
+      if (begun.size === kill.inSave) child.kill(kill.signal ?? 'SIGKILL')
     })
     child.stdout?.on('data', (chunk) => (stdout += chunk))
     child.stderr?.on('data', (chunk) => (stderr += chunk))
     child.on('message', () => {
       ready = performance.now()
-      if (kill.after !== undefined) setTimeout(() => child.kill('SIGKILL'), kill.after)
+      if (kill.after !== undefined) setTimeout(() => child.kill(kill.signal ?? 'SIGKILL'), kill.after)
     })
     child.on('error', reject)
     child.on('close', (code, signal) => {

@@ -37,16 +37,16 @@ const common = (path: string): Options => ({
   earlyStopping: { patience: 100, restoreBest: true },
 })
 
-/** Runs until step `at`, then stops as an abort does. */
-async function interrupted(options: Options, at: number): Promise<void> {
+/** Runs until step `at` of training or of validation, then stops as an abort does. */
+async function interrupted(options: Options, at: number, training = true, batches = loader()): Promise<void> {
   manualSeed(1)
   const stop = new AbortController()
   let step = 0
   const counted: Options['loss'] = (model, batch) => {
-    if (model.training && ++step === at) stop.abort(new Error('enough'))
+    if (model.training === training && ++step === at) stop.abort(new Error('enough'))
     return loss(model, batch)
   }
-  await expect(fit(new Net(), { ...options, loss: counted, signal: stop.signal })).rejects.toMatchObject({
+  await expect(fit(new Net(), { ...options, loss: counted, signal: stop.signal }, batches)).rejects.toMatchObject({
     code: 'ERR_ABORTED',
   })
 }
@@ -79,6 +79,26 @@ test('a run that was stopped at any step and resumed has the file, weights and h
     expect([at, await digest(model)]).toEqual([at, await digest(reference)])
     expect([at, await hashOf(join(path, name(39)))]).toEqual([at, await hashOf(join(whole, name(39)))])
   }
+})
+
+test('a run that was stopped while validating validates again, and trains on no batch twice', async () => {
+  const whole = folder()
+  const history = await fit(new Net(), common(whole))
+  for (const at of [1, 5, 13, 14, 39]) {
+    const path = folder()
+    await interrupted(common(path), at, false)
+    expect([at, await fit(new Net(), { ...common(path), resume: 'auto' })]).toEqual([at, history])
+    expect([at, await hashOf(join(path, name(39)))]).toEqual([at, await hashOf(join(whole, name(39)))])
+  }
+  const batches: (Points & { step: number })[] = []
+  for await (const batch of loader({ shuffle: false })) batches.push(batch)
+  const stateless = async (path: string, at?: number) => {
+    const run = { checkpoints: path, epochs: 2, validation: batches, resume: 'auto' }
+    if (at !== undefined) await interrupted(run, at, false, batches as never)
+    return fit(new Net(), run, batches as never)
+  }
+  manualSeed(1)
+  expect(await stateless(folder())).toEqual(await stateless(folder(), 3))
 })
 
 test('any checkpoint of a run can be gone on from, in a folder of its own', async () => {
