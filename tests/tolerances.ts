@@ -9,6 +9,8 @@ export const tolerances: { readonly [D in DType]: { readonly rtol: number; reado
   float32: { rtol: 2e-5, atol: 2e-6 },
   bfloat16: { rtol: 2e-2, atol: 2e-2 },
   int64: { rtol: 0, atol: 0 },
+  int32: { rtol: 0, atol: 0 },
+  uint8: { rtol: 0, atol: 0 },
   bool: { rtol: 0, atol: 0 },
 }
 

@@ -1,28 +1,23 @@
 // Layers as functions: everything that a module computes, without its parameters. Losses, recurrences and residual blocks have files of their own.
 import { ArgumentError } from '../errors.js'
 import type { DType } from '../tensor/dtype.js'
-import type { Pair, Window } from '../tensor/ops/nn.js'
+import { type Padding, paddings } from '../tensor/ops/shape.js'
 import { dropout as drop } from '../tensor/random.js'
-import { type Shape, show, whole } from '../tensor/shape.js'
+import { scope } from '../tensor/scope.js'
+import { type Shape, whole } from '../tensor/shape.js'
 import { call, type Tensor } from '../tensor/tensor.js'
 
-export { relu, sigmoid, tanh } from '../tensor/functions.js'
-export type { Reduction } from '../tensor/ops/nn.js'
+export { oneHot, relu, sigmoid, tanh } from '../tensor/functions.js'
+export type { Reduction } from '../tensor/ops/loss.js'
 export type { Nonlinearity } from '../tensor/ops/recurrent.js'
+export * from './activation.js'
+export * from './convolution.js'
 export * from './gated-scan.js'
 export * from './loss.js'
 export * from './recurrence.js'
 export * from './residual.js'
+export * from './scaled-dot-product-attention.js'
 export type { HiddenState, Lengths, ScanOptions } from './sequence.js'
-export type { Pair }
-
-/** One number for both image axes, or [height, width]. */
-export type PairLike = number | Pair
-
-export function pair(value: PairLike, name: string, op: string, least = 0): Pair {
-  const [height, width] = typeof value === 'number' ? [value, value] : value
-  return [whole(height as number, name, op, least), whole(width as number, name, op, least)]
-}
 
 // ---- Linear, embedding, normalisation ------------------------------------------------------------------------------
 
@@ -51,6 +46,32 @@ export function layerNorm<D extends DType>(
   { weight, bias, eps = 1e-5 }: { weight?: Tensor | undefined; bias?: Tensor | undefined; eps?: number } = {},
 ): Tensor<D> {
   return call<D>('layerNorm', [x, weight, bias], { shape, eps })
+}
+
+/** y = x / √(mean(x²) + eps) · weight, over the last axes, whose sizes are `shape`. @default eps: the step of the dtype at 1, as in torch */
+export function rmsNorm<D extends DType>(
+  x: Tensor<D>,
+  shape: Shape,
+  { weight, eps = Number.NaN }: { weight?: Tensor | undefined; eps?: number | undefined } = {},
+): Tensor<D> {
+  return call<D>('rmsNorm', [x, weight], { shape, eps })
+}
+
+/** y = (x − mean) / √(variance + eps) · weight + bias: x [B, C, …], mean and variance over each of `groups` runs of channels with all later axes; weight and bias [C]. */
+export function groupNorm<D extends DType>(
+  x: Tensor<D>,
+  groups: number,
+  { weight, bias, eps = 1e-5 }: { weight?: Tensor | undefined; bias?: Tensor | undefined; eps?: number } = {},
+): Tensor<D> {
+  return call<D>('groupNorm', [x, weight, bias], { groups: whole(groups, 'groups', 'groupNorm', 1), eps })
+}
+
+/** x / max(‖x‖ₚ, eps) along an axis: vectors of length 1. */
+export function normalize<D extends DType>(
+  x: Tensor<D>,
+  { p = 2, dim = 1, eps = 1e-12 }: { p?: number; dim?: number; eps?: number } = {},
+): Tensor<D> {
+  return scope(() => x.div(x.norm(dim, { p, keepDim: true }).clamp({ low: eps }))) as Tensor<D>
 }
 
 export interface BatchNormOptions {
@@ -87,59 +108,30 @@ export function dropout<D extends DType>(
   return training ? drop(x, p) : x
 }
 
-// ---- Images --------------------------------------------------------------------------------------------------------
-
-export interface ConvOptions {
-  bias?: Tensor | undefined
-  stride?: PairLike
-  padding?: PairLike
-  dilation?: PairLike
-  groups?: number
+export interface PadOptions {
+  /** `'reflect'` mirrors without the edge, `'replicate'` repeats the edge, `'circular'` goes on at the other end. @default 'constant' */
+  mode?: Padding
+  /** What is added in mode `'constant'`. @default 0 */
+  value?: number
 }
 
-/** Cross-correlation: x [B, C, H, W], weight [O, C/groups, h, w] → [B, O, H', W'], H' = ⌊(H + 2·padding − dilation·(h−1) − 1)/stride⌋ + 1. */
-export function conv2d<D extends DType>(x: Tensor<D>, weight: Tensor, options: ConvOptions = {}): Tensor<D> {
-  const { bias, stride = 1, padding = 0, dilation = 1, groups = 1 } = options
-  return call<D>('conv2d', [x, weight, bias], {
-    stride: pair(stride, 'stride', 'conv2d', 1),
-    padding: pair(padding, 'padding', 'conv2d'),
-    dilation: pair(dilation, 'dilation', 'conv2d', 1),
-    groups: whole(groups, 'groups', 'conv2d', 1),
-  })
-}
-
-export interface PoolOptions {
-  /** Default: the kernel. */
-  stride?: PairLike
-  padding?: PairLike
-}
-
-function window(kernel: PairLike, { stride = kernel, padding = 0 }: PoolOptions, op: string): Window {
-  const size = pair(kernel, 'kernel', op, 1)
-  const around = pair(padding, 'padding', op)
-  if (around.some((p, i) => 2 * p > (size[i] as number))) {
-    throw new ArgumentError(`${op}: padding must be at most half the kernel ${show(size)}, got ${show(around)}`, {
-      op,
-      expected: 'at most half the kernel',
-      got: show(around),
-    })
+/**
+ * Longer axes: `padding` is [before, after] of the last axis, then of the one before it, …: `pad(image, [left, right, top, bottom])`.
+ *
+ * The modes other than `'constant'` take floats of at most two axes (batch and channels) and one to three padded ones; `'reflect'` adds less than the
+ * axis has, `'circular'` at most as much. Errors: `ERR_SHAPE`, `ERR_DTYPE`, `ERR_ARGUMENT`. Differs from torch: nothing is cut off by negative numbers.
+ */
+export function pad<D extends DType>(
+  x: Tensor<D>,
+  padding: readonly number[],
+  { mode = 'constant', value = 0 }: PadOptions = {},
+): Tensor<D> {
+  if (!Object.hasOwn(paddings, mode)) {
+    const expected = Object.keys(paddings).join(', ')
+    throw new ArgumentError(`pad: mode must be one of ${expected}, got ${String(mode)}`, { op: 'pad', expected })
   }
-  return { kernel: size, stride: pair(stride, 'stride', op, 1), padding: around }
-}
-
-/** The largest value in each window. */
-export function maxPool2d<D extends DType>(x: Tensor<D>, kernel: PairLike, options: PoolOptions = {}): Tensor<D> {
-  return call<D>('maxPool2d', [x], window(kernel, options, 'maxPool2d'))
-}
-
-/** The mean of each window; padding counts as zeros. */
-export function avgPool2d<D extends DType>(x: Tensor<D>, kernel: PairLike, options: PoolOptions = {}): Tensor<D> {
-  return call<D>('avgPool2d', [x], window(kernel, options, 'avgPool2d'))
-}
-
-/** Means of windows chosen so that the output is [B, C, h, w]. */
-export function adaptiveAvgPool2d<D extends DType>(x: Tensor<D>, size: PairLike): Tensor<D> {
-  return call<D>('adaptiveAvgPool2d', [x], { size: pair(size, 'size', 'adaptiveAvgPool2d', 1) })
+  for (const size of padding) whole(size, 'padding', 'pad')
+  return call<D>('pad', [x], { padding: [...padding], mode, value })
 }
 
 // ---- Activations ---------------------------------------------------------------------------------------------------

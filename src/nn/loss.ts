@@ -1,101 +1,218 @@
 // Losses as functions. The class axis is the last; shapes are never broadcast.
-import { ArgumentError, ShapeError } from '../errors.js'
-import type { DType } from '../tensor/dtype.js'
-import type { Reduction } from '../tensor/ops/nn.js'
+import { ArgumentError } from '../errors.js'
+import { tensor } from '../tensor/create.js'
+import { type DType, isFloat } from '../tensor/dtype.js'
+import type { Attributes } from '../tensor/ops/index.js'
+import type { Reduction } from '../tensor/ops/loss.js'
 import { scope } from '../tensor/scope.js'
-import { sameShape, show } from '../tensor/shape.js'
-import { call, type Tensor } from '../tensor/tensor.js'
+import { whole } from '../tensor/shape.js'
+import { call, Tensor } from '../tensor/tensor.js'
+
+const BCE = 'binaryCrossEntropyWithLogits'
 
 export interface LossOptions {
   /** `'mean'` (default), `'sum'`, or `'none'` for one loss per element. */
   reduction?: Reduction
 }
 
-export interface CrossEntropyOptions extends LossOptions {
+export interface ClassOptions extends LossOptions {
+  /** The weight of each class, [C]; the mean is then weighted too. */
+  weight?: Tensor | undefined
   /** Targets that count for nothing, such as padding. */
   ignoreIndex?: number
+}
+
+export interface CrossEntropyOptions extends ClassOptions {
   /** Weight of a uniform distribution mixed into the target. */
   labelSmoothing?: number
 }
 
+// ---- Of classes ----------------------------------------------------------------------------------------------------
+
 /**
- * −log softmax(logits)[target]: logits […, C], target […] of int64. The mean is over the targets that are not ignored.
+ * −weight[target] · log softmax(logits)[target]: logits […, C], target […] of whole numbers. The mean is over the targets that are not ignored, weighted.
  *
- * Differs from torch: the class axis is the last one, so sequences need no transposition.
+ * Differs from torch: the class axis is the last one, so sequences need no transposition; no targets that are probabilities.
  */
 export function crossEntropy<D extends DType>(
   logits: Tensor<D>,
   target: Tensor,
-  options: CrossEntropyOptions = {},
+  { labelSmoothing = 0, weight, ...options }: CrossEntropyOptions = {},
 ): Tensor<D> {
-  const { ignoreIndex = -100, reduction = 'mean', labelSmoothing = 0 } = options
-  if (!Number.isSafeInteger(ignoreIndex)) {
-    throw new ArgumentError(`crossEntropy: ignoreIndex must be a whole number, got ${String(ignoreIndex)}`, {
-      op: 'crossEntropy',
-      got: String(ignoreIndex),
-    })
-  }
-  if (!(labelSmoothing >= 0 && labelSmoothing <= 1)) {
-    throw new ArgumentError(`crossEntropy: labelSmoothing must be within 0 … 1, got ${String(labelSmoothing)}`, {
-      op: 'crossEntropy',
-      got: String(labelSmoothing),
-    })
-  }
-  return call<D>('crossEntropy', [logits, target], {
-    ignoreIndex,
-    reduction: checkReduction(reduction, 'crossEntropy'),
-    labelSmoothing,
-  })
+  if (!(labelSmoothing >= 0 && labelSmoothing <= 1))
+    throw bad('crossEntropy', 'labelSmoothing', 'within 0 … 1', labelSmoothing)
+  return call<D>('crossEntropy', [logits, target, weight], { ...classes(options, 'crossEntropy'), labelSmoothing })
 }
 
+/** −weight[target] · x[target] of logarithms of probabilities x […, C], such as `logSoftmax` gives; target […] of whole numbers. Class axis last. */
+export function nllLoss<D extends DType>(
+  x: Tensor<D>,
+  target: Tensor,
+  { weight, ...options }: ClassOptions = {},
+): Tensor<D> {
+  return call<D>('nllLoss', [x, target, weight], classes(options, 'nllLoss'))
+}
+
+function classes({ ignoreIndex = -100, reduction }: ClassOptions, op: string) {
+  if (!Number.isSafeInteger(ignoreIndex)) throw bad(op, 'ignoreIndex', 'a whole number', ignoreIndex)
+  return { ignoreIndex, reduction: checkReduction(reduction, op) }
+}
+
+// ---- Of elements ---------------------------------------------------------------------------------------------------
+
 /** (x − target)² */
-export function mseLoss<D extends DType>(x: Tensor<D>, target: Tensor, options: LossOptions = {}): Tensor<D> {
-  return loss('mseLoss', x, target, options, () => x.sub(target as Tensor<D>).square())
+export function mseLoss<D extends DType>(x: Tensor<D>, target: Tensor, { reduction }: LossOptions = {}): Tensor<D> {
+  return against('mseLoss', x, target, { reduction: checkReduction(reduction, 'mseLoss') })
 }
 
 /** |x − target| */
-export function l1Loss<D extends DType>(x: Tensor<D>, target: Tensor, options: LossOptions = {}): Tensor<D> {
-  return loss('l1Loss', x, target, options, () => x.sub(target as Tensor<D>).abs())
+export function l1Loss<D extends DType>(x: Tensor<D>, target: Tensor, { reduction }: LossOptions = {}): Tensor<D> {
+  return against('l1Loss', x, target, { reduction: checkReduction(reduction, 'l1Loss') })
 }
 
-/** −t·log σ(x) − (1−t)·log(1 − σ(x)), computed as max(x, 0) − x·t + log(1 + e^−|x|) */
+/** d²/2 for |d| ≤ delta, delta·(|d| − delta/2) beyond; d = x − target (Huber 1964). @default delta 1 */
+export function huberLoss<D extends DType>(
+  x: Tensor<D>,
+  target: Tensor,
+  { delta = 1, reduction }: LossOptions & { delta?: number } = {},
+): Tensor<D> {
+  if (!(delta > 0 && Number.isFinite(delta))) throw bad('huberLoss', 'delta', 'positive', delta)
+  return against('huberLoss', x, target, { delta, reduction: checkReduction(reduction, 'huberLoss') })
+}
+
+/** d²/(2·beta) for |d| < beta, |d| − beta/2 beyond; d = x − target: `huberLoss` divided by beta, and `l1Loss` at beta 0. @default beta 1 */
+export function smoothL1Loss<D extends DType>(
+  x: Tensor<D>,
+  target: Tensor,
+  { beta = 1, reduction }: LossOptions & { beta?: number } = {},
+): Tensor<D> {
+  if (!(beta >= 0 && Number.isFinite(beta))) throw bad('smoothL1Loss', 'beta', 'at least 0', beta)
+  return against('smoothL1Loss', x, target, { beta, reduction: checkReduction(reduction, 'smoothL1Loss') })
+}
+
+export interface BinaryCrossEntropyOptions extends LossOptions {
+  /** Factor of each loss; broadcast to x from its last axes. */
+  weight?: Tensor | undefined
+  /** Factor of the positive part, such as negatives / positives of each class; broadcast likewise. */
+  posWeight?: Tensor | undefined
+}
+
+/** −weight · (posWeight·t·log σ(x) + (1−t)·log(1 − σ(x))), computed without overflow. */
 export function binaryCrossEntropyWithLogits<D extends DType>(
   x: Tensor<D>,
   target: Tensor,
-  options: LossOptions = {},
+  { weight, posWeight, reduction }: BinaryCrossEntropyOptions = {},
 ): Tensor<D> {
-  return loss('binaryCrossEntropyWithLogits', x, target, options, () =>
-    x.relu().sub(x.mul(target)).add(x.abs().neg().exp().log1p()),
-  )
+  return against(BCE, x, target, { reduction: checkReduction(reduction, BCE) }, weight, posWeight)
 }
 
-function loss<D extends DType>(
-  op: string,
-  x: Tensor,
+/** Compares with a target that may be of whole numbers or bool. */
+function against<D extends DType, N extends 'mseLoss' | 'l1Loss' | 'huberLoss' | 'smoothL1Loss' | typeof BCE>(
+  op: N,
+  x: Tensor<D>,
   target: Tensor,
-  { reduction = 'mean' }: LossOptions,
-  each: () => Tensor,
+  attributes: Attributes<N>,
+  ...weights: (Tensor | undefined)[]
 ): Tensor<D> {
-  checkReduction(reduction, op)
-  // PyTorch broadcasts with a warning: [B, 1] against [B] then compares every pair. Here it is refused.
-  if (!sameShape(x.shape, target.shape)) {
-    throw new ShapeError(`${op}: target must be ${show(x.shape)}, got ${show(target.shape)}`, {
-      op,
-      expected: show(x.shape),
-      got: show(target.shape),
-    })
-  }
-  return scope(() => {
-    const losses = each()
-    return reduction === 'none' ? losses : reduction === 'sum' ? losses.sum() : losses.mean()
-  }) as Tensor<D>
+  if (isFloat(target.dtype)) return call<D, N>(op, [x, target, ...weights], attributes)
+  return scope(() => call<D, N>(op, [x, target.to(x.dtype), ...weights], attributes)) as Tensor<D>
 }
 
-function checkReduction(reduction: Reduction, op: string): Reduction {
+export interface KLOptions {
+  /** `'batchMean'` divides the sum by the first axis, as the divergence of each row asks; `'mean'` by the number of elements. */
+  reduction?: Reduction | 'batchMean'
+  /** Whether the target, too, is logarithms. */
+  logTarget?: boolean
+}
+
+/** target·(log target − x), x the logarithms of probabilities: the divergence of x from the target. */
+export function klDiv<D extends DType>(
+  x: Tensor<D>,
+  target: Tensor,
+  { reduction, logTarget = false }: KLOptions = {},
+): Tensor<D> {
+  if (reduction !== 'batchMean')
+    return call<D>('klDiv', [x, target], { logTarget, reduction: checkReduction(reduction, 'klDiv') })
+  const rows = x.shape[0]
+  if (rows === undefined) throw bad('klDiv', 'reduction', "'mean', 'sum' or 'none' without a batch axis", reduction)
+  return scope(() => call<D>('klDiv', [x, target], { logTarget, reduction: 'sum' }).div(rows)) as Tensor<D>
+}
+
+// ---- Of sequences and of vectors -----------------------------------------------------------------------------------
+
+export interface CTCOptions extends LossOptions {
+  /** Steps of each row of x that count. @default all */
+  inputLengths?: Tensor | readonly number[]
+  /** Labels of each row of the target that count. @default all */
+  targetLengths?: Tensor | readonly number[]
+  /** The class that stands for no label. @default 0 */
+  blank?: number
+  /** Whether a target that is too long for its row gives 0 instead of infinity. @default false */
+  zeroInfinity?: boolean
+}
+
+/**
+ * −log Σ over all alignments of the target to the steps (Graves et al. 2006): x [B, T, C] of logarithms of probabilities, such as `logSoftmax` gives;
+ * target [B, S] of whole numbers without the blank. The mean divides each row by its number of labels first.
+ *
+ * The gradient is that of the logits before `logSoftmax`, as in torch: x must come from there. Differs from torch: batch first.
+ */
+export function ctcLoss<D extends DType>(x: Tensor<D>, target: Tensor, options: CTCOptions = {}): Tensor<D> {
+  const { inputLengths, targetLengths, blank = 0, zeroInfinity = false, reduction } = options
+  const lengths = (given: Tensor | readonly number[] | undefined, whole: number): Tensor =>
+    given instanceof Tensor
+      ? given
+      : tensor([...(given ?? Array<number>(x.shape[0] ?? 0).fill(whole))], { dtype: 'int64', device: x.device })
+  return scope(() =>
+    call<D>(
+      'ctcLoss',
+      [x, target, lengths(inputLengths, x.shape[1] ?? 0), lengths(targetLengths, target.shape[1] ?? 0)],
+      { blank: whole(blank, 'blank', 'ctcLoss'), zeroInfinity, reduction: checkReduction(reduction, 'ctcLoss') },
+    ),
+  ) as Tensor<D>
+}
+
+/** 1 − cos(x, y) where the target is 1, max(0, cos(x, y) − margin) where it is −1: x and y [B, D], target [B]. */
+export function cosineEmbeddingLoss<D extends DType>(
+  x: Tensor<D>,
+  y: Tensor,
+  target: Tensor,
+  { margin = 0, reduction }: LossOptions & { margin?: number } = {},
+): Tensor<D> {
+  const op = 'cosineEmbeddingLoss'
+  if (!Number.isFinite(margin)) throw bad(op, 'margin', 'finite', margin)
+  return call<D>(op, [x, y, target], { margin, reduction: checkReduction(reduction, op) })
+}
+
+export interface TripletOptions extends LossOptions {
+  /** @default 1 */
+  margin?: number
+  /** Order of the norm. @default 2 */
+  p?: number
+  /** Added to every difference, so that the gradient is finite. @default 1e-6 */
+  eps?: number
+  /** Whether the distance of positive and negative counts where it is the smaller one (Balntas et al. 2016). @default false */
+  swap?: boolean
+}
+
+/** max(0, ‖anchor − positive‖ − ‖anchor − negative‖ + margin): all […, D]. */
+export function tripletMarginLoss<D extends DType>(
+  anchor: Tensor<D>,
+  positive: Tensor,
+  negative: Tensor,
+  { margin = 1, p = 2, eps = 1e-6, swap = false, reduction }: TripletOptions = {},
+): Tensor<D> {
+  const op = 'tripletMarginLoss'
+  if (!(margin > 0 && Number.isFinite(margin))) throw bad(op, 'margin', 'positive', margin)
+  return call<D>(op, [anchor, positive, negative], { margin, p, eps, swap, reduction: checkReduction(reduction, op) })
+}
+
+function checkReduction(reduction: Reduction | undefined, op: string): Reduction {
+  if (reduction === undefined) return 'mean'
   if (reduction === 'mean' || reduction === 'sum' || reduction === 'none') return reduction
-  throw new ArgumentError(`${op}: reduction must be 'mean', 'sum' or 'none', got ${String(reduction)}`, {
-    op,
-    expected: "'mean', 'sum' or 'none'",
-    got: String(reduction),
-  })
+  throw bad(op, 'reduction', "'mean', 'sum' or 'none'", reduction)
+}
+
+function bad(op: string, name: string, expected: string, got: unknown): ArgumentError {
+  return new ArgumentError(`${op}: ${name} must be ${expected}, got ${String(got)}`, { op, expected, got: String(got) })
 }

@@ -45,9 +45,9 @@ type DTypeOf<T> = T extends Float64Array
  *
  * Nested arrays give their own shape; a typed array is flat unless `shape` is named. Without `dtype`: numbers and `Float32Array` are float32,
  * `Float64Array` float64, integer arrays and bigints int64, booleans bool. Differs from `torch.tensor`: whole numbers are float32 too, since
- * JavaScript does not tell 1 from 1.0.
+ * JavaScript does not tell 1 from 1.0; int32 and uint8 are made only by name.
  *
- * @throws ShapeError for ragged arrays; DTypeError for mixed elements; OutOfRangeError where a number does not fit an int64;
+ * @throws ShapeError for ragged arrays; DTypeError for mixed elements; OutOfRangeError where a number does not fit its integer dtype;
  * ArgumentError for detached, resizable or shared buffers.
  */
 export function tensor<const T extends TensorData, D extends DType = DTypeOf<T>>(
@@ -155,7 +155,8 @@ function ragged(depth: number, shape: Shape): ShapeError {
 }
 
 function convert(flat: ArrayLike<number | bigint | boolean>, dtype: DType): ArrayOf[DType] {
-  if (flat instanceof dtypes[dtype].array) return flat
+  // A Uint8Array holds any byte, a bool 0 and 1 only.
+  if (dtype !== 'bool' && flat instanceof dtypes[dtype].array) return flat as ArrayOf[DType]
   switch (dtype) {
     case 'float32':
       return Float32Array.from(flat, Number)
@@ -163,10 +164,27 @@ function convert(flat: ArrayLike<number | bigint | boolean>, dtype: DType): Arra
       return Float64Array.from(flat, Number)
     case 'int64':
       return BigInt64Array.from(flat, toBigInt)
+    case 'int32':
+      return Int32Array.from(flat, within(dtype, -(2 ** 31), 2 ** 31 - 1))
+    case 'uint8':
+      return Uint8Array.from(flat, within(dtype, 0, 255))
     case 'bool':
       return Uint8Array.from(flat, (x) => (x ? 1 : 0))
     case 'bfloat16':
       throw new DTypeError('tensor: bfloat16 is made from float32', { op: 'tensor' })
+  }
+}
+
+/** Whole numbers of a narrow dtype. */
+function within(dtype: DType, low: number, high: number): (value: number | bigint | boolean) => number {
+  return (value) => {
+    const number = Number(value)
+    if (Number.isInteger(number) && number >= low && number <= high) return number
+    throw new OutOfRangeError(`tensor: ${dtype} elements must be whole numbers from ${low} to ${high}, got ${value}`, {
+      op: 'tensor',
+      expected: `${low} … ${high}`,
+      got: String(value),
+    })
   }
 }
 

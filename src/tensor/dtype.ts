@@ -2,7 +2,7 @@
 import { DTypeError } from '../errors.js'
 
 /** Element types. `bfloat16` has no JavaScript array: its bits are read as a `Uint16Array`. */
-export type DType = 'float32' | 'float64' | 'bfloat16' | 'int64' | 'bool'
+export type DType = 'float32' | 'float64' | 'bfloat16' | 'int64' | 'int32' | 'uint8' | 'bool'
 export type FloatDType = 'float32' | 'float64' | 'bfloat16'
 
 export interface ArrayOf {
@@ -10,6 +10,8 @@ export interface ArrayOf {
   float64: Float64Array
   bfloat16: Uint16Array
   int64: BigInt64Array
+  int32: Int32Array
+  uint8: Uint8Array
   bool: Uint8Array
 }
 
@@ -19,6 +21,8 @@ export interface ElementOf {
   float64: number
   bfloat16: number
   int64: number
+  int32: number
+  uint8: number
   bool: boolean
 }
 
@@ -37,6 +41,8 @@ export const dtypes: { readonly [D in DType]: DTypeInfo } = {
   bfloat16: { code: 2, bytes: 2, category: 'float', array: Uint16Array },
   int64: { code: 3, bytes: 8, category: 'integer', array: BigInt64Array },
   bool: { code: 4, bytes: 1, category: 'bool', array: Uint8Array },
+  int32: { code: 5, bytes: 4, category: 'integer', array: Int32Array },
+  uint8: { code: 6, bytes: 1, category: 'integer', array: Uint8Array },
 }
 
 const rank: Record<Category, number> = { bool: 0, integer: 1, float: 2 }
@@ -66,6 +72,10 @@ export function isFloat(dtype: DType): dtype is FloatDType {
   return dtypes[dtype].category === 'float'
 }
 
+export function isInteger(dtype: DType): boolean {
+  return dtypes[dtype].category === 'integer'
+}
+
 export function sameCategory(a: DType, b: DType): boolean {
   return dtypes[a].category === dtypes[b].category
 }
@@ -75,7 +85,7 @@ export function promote(a: DType, b: DType): DType {
   if (a === b) return a
   const byCategory = rank[dtypes[a].category] - rank[dtypes[b].category]
   if (byCategory !== 0) return byCategory > 0 ? a : b
-  // Two different floats: bfloat16 < float32 < float64.
+  // Two of one category, by width: bfloat16 < float32 < float64, uint8 < int32 < int64.
   return dtypes[a].bytes > dtypes[b].bytes ? a : b
 }
 
@@ -85,7 +95,7 @@ export function promoteScalar(tensor: DType, scalar: number | boolean): DType {
   const category = dtypes[tensor].category
   if (category === 'float') return tensor
   if (!Number.isInteger(scalar)) return 'float32'
-  return 'int64'
+  return category === 'integer' ? tensor : 'int64'
 }
 
 /** What a function of real numbers gives: floats stay, the rest becomes float32. */

@@ -31,6 +31,7 @@ export {
 } from './random.js'
 export { isGradEnabled } from './record.js'
 export { noGrad, scope } from './scope.js'
+export { maskedSelect, nonzero, type Unique, unique } from './select.js'
 export type { Shape } from './shape.js'
 export { type Nested, type ReduceOptions, Tensor } from './tensor.js'
 export { setThreads, threads } from './threads.js'

@@ -24,10 +24,20 @@ export type Promote<A extends DType, B extends DType> = A extends 'float64'
             ? 'bfloat16'
             : A extends 'int64'
               ? 'int64'
-              : B
+              : B extends 'int64'
+                ? 'int64'
+                : A extends 'int32'
+                  ? 'int32'
+                  : B extends 'int32'
+                    ? 'int32'
+                    : A extends 'uint8'
+                      ? 'uint8'
+                      : B
 /** The dtype after combining with a JavaScript number. */
-export type WithNumber<D extends DType> = D extends FloatDType ? D : 'int64' | 'float32'
+export type WithNumber<D extends DType> = D extends FloatDType ? D : (D extends 'bool' ? 'int64' : D) | 'float32'
 export type Floating<D extends DType> = D extends FloatDType ? D : 'float32'
+/** The dtype of sums and products: whole numbers give int64. */
+export type Summed<D extends DType> = D extends FloatDType ? D : 'int64'
 
 export type Nested<T> = T | Nested<T>[]
 /** Axes to reduce over (default: all), and whether they stay with size 1. */
@@ -172,7 +182,7 @@ export class Tensor<D extends DType = DType> implements Handle {
     return build(0)
   }
 
-  private async numbers(): Promise<Float32Array | Float64Array | BigInt64Array | Uint8Array> {
+  private async numbers(): Promise<Exclude<ArrayOf[DType], Uint16Array>> {
     const data: ArrayOf[DType] = await this.data()
     return data instanceof Uint16Array ? fromBfloat16(data) : data
   }
@@ -356,7 +366,7 @@ export class Tensor<D extends DType = DType> implements Handle {
 
   // ---- Reductions --------------------------------------------------------------------------------------------------
 
-  sum(dims?: number | readonly number[], options?: ReduceOptions): Tensor<D extends 'bool' ? 'int64' : D> {
+  sum(dims?: number | readonly number[], options?: ReduceOptions): Tensor<Summed<D>> {
     return call('sum', [this], over(this, 'sum', dims, options))
   }
   mean(dims?: number | readonly number[], options?: ReduceOptions): Tensor<D> {
@@ -383,7 +393,7 @@ export class Tensor<D extends DType = DType> implements Handle {
   all(dims?: number | readonly number[], options?: ReduceOptions): Tensor<'bool'> {
     return call('all', [this], over(this, 'all', dims, options))
   }
-  prod(dim?: number, { keepDim = false }: ReduceOptions = {}): Tensor<D extends 'bool' ? 'int64' : D> {
+  prod(dim?: number, { keepDim = false }: ReduceOptions = {}): Tensor<Summed<D>> {
     return call('prod', [this], { dim: dim === undefined ? -1 : axis(dim, this.rank, 'prod'), keepDim })
   }
   /** log Σ eˣ, without overflow */
@@ -396,8 +406,17 @@ export class Tensor<D extends DType = DType> implements Handle {
   argmin(dim: number, { keepDim = false }: ReduceOptions = {}): Tensor<'int64'> {
     return call('argmin', [this], { dim: axis(dim, this.rank, 'argmin'), keepDim })
   }
-  cumsum(dim: number): Tensor<D extends 'bool' ? 'int64' : D> {
+  cumsum(dim: number): Tensor<Summed<D>> {
     return call('cumsum', [this], { dim: axis(dim, this.rank, 'cumsum') })
+  }
+  cumprod(dim: number): Tensor<Summed<D>> {
+    return call('cumprod', [this], { dim: axis(dim, this.rank, 'cumprod') })
+  }
+  /** (Σ |x|ᵖ)^(1/p) of vectors; p may be ±Infinity (largest, smallest) and 0 (how many are not 0). Of matrices: `matrixNorm`. */
+  norm(dims?: number | readonly number[], { p = 2, ...options }: ReduceOptions & { p?: number } = {}): Tensor<D> {
+    if (typeof p !== 'number' || Number.isNaN(p))
+      throw new ArgumentError(`norm: p must be a number, got ${String(p)}`, { op: 'norm', got: String(p) })
+    return call<D>('norm', [this], { ...over(this, 'norm', dims, options), p })
   }
   softmax(dim: number): Tensor<D> {
     return call<D>('softmax', [this], { dim: axis(dim, this.rank, 'softmax') })
@@ -480,6 +499,26 @@ export class Tensor<D extends DType = DType> implements Handle {
   flip(dims: number | readonly number[]): Tensor<D> {
     return call<D>('flip', [this], { dims: axes(dims, this.rank, 'flip') })
   }
+  /** The axes turned by so many positions: what leaves at one end comes in at the other. */
+  roll(shifts: number | readonly number[], dims: number | readonly number[]): Tensor<D> {
+    const turned = axes(dims, this.rank, 'roll')
+    const by = typeof shifts === 'number' ? [shifts] : [...shifts]
+    if (by.length !== turned.length || !by.every(Number.isSafeInteger)) {
+      throw new ArgumentError(`roll: one whole shift for each of ${show(turned)} is needed, got ${show(by)}`, {
+        op: 'roll',
+        got: show(by),
+      })
+    }
+    return call<D>('roll', [this], { shifts: by, dims: turned })
+  }
+  /** The matrices of the last two axes without what lies above a diagonal (0 the main one, 1 the one above). */
+  tril(diagonal = 0): Tensor<D> {
+    return call<D>('tril', [this], { diagonal: whole(diagonal, 'diagonal', 'tril', -Number.MAX_SAFE_INTEGER) })
+  }
+  /** The matrices of the last two axes without what lies below a diagonal. */
+  triu(diagonal = 0): Tensor<D> {
+    return call<D>('triu', [this], { diagonal: whole(diagonal, 'diagonal', 'triu', -Number.MAX_SAFE_INTEGER) })
+  }
   /** Elements `start` … `end` (excluded) along an axis; negative positions count from the end. */
   slice(dim: number, start = 0, end = Infinity, step = 1): Tensor<D> {
     const at = axis(dim, this.rank, 'slice')
@@ -543,6 +582,17 @@ export class Tensor<D extends DType = DType> implements Handle {
   /** The positions `index` [N] of an axis. */
   indexSelect(dim: number, index: Tensor): Tensor<D> {
     return call<D>('indexSelect', [this, index], { dim: axis(dim, this.rank, 'indexSelect') })
+  }
+  /**
+   * A copy with out[…, index[…, i, …], …] = source[…, i, …]; index and source of one shape. Where an index stands twice, any of its sources wins.
+   * An index out of range is found while running: `ERR_RANGE`.
+   */
+  scatter(dim: number, index: Tensor, source: Tensor): Tensor<D> {
+    return call<D>('scatter', [this, index, source], { dim: axis(dim, this.rank, 'scatter') })
+  }
+  /** A copy with source[…, i, …] added to out[…, index[…, i, …], …]; index and source of one shape. */
+  scatterAdd(dim: number, index: Tensor, source: Tensor): Tensor<D> {
+    return call<D>('scatterAdd', [this, index, source], { dim: axis(dim, this.rank, 'scatterAdd') })
   }
 
   /** What a console shows: never the elements, which may not be computed yet. */

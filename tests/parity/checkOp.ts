@@ -140,7 +140,7 @@ class Run {
     const given = Object.fromEntries(
       Object.entries(attributes).map(([key, value]) => [
         key,
-        /^-?Infinity$/.test(String(value)) ? Number(value) : value,
+        /^(-?Infinity|NaN)$/.test(String(value)) ? Number(value) : value,
       ]),
     )
     return record(op, inputs, { device: this.device, metas, ...given } as never).map((result) => new Tensor(result))

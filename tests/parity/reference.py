@@ -2,7 +2,7 @@
 import torch
 from torch.nn import functional as F
 
-DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16, "int64": torch.int64, "bool": torch.bool}
+DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16, "int64": torch.int64, "int32": torch.int32, "uint8": torch.uint8, "bool": torch.bool}
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
@@ -19,7 +19,8 @@ def operands(x, a):
 def with_tensors(fn, x, a):
     """For functions that take no number: it becomes a tensor without axes, which promotes as a number does."""
     tensor = next(item for item in x if item is not None)
-    dtype = tensor.dtype if tensor.is_floating_point() else None
+    whole = isinstance(a.get("scalar"), int) and tensor.dtype != torch.bool
+    dtype = tensor.dtype if tensor.is_floating_point() or whole else None
     return fn(*[torch.tensor(a["scalar"], dtype=dtype) if item is None else item for item in x])
 
 
@@ -47,10 +48,92 @@ def prod(x, a):
 
 
 def cross_entropy(x, a):
-    logits, target = x
-    rows, wanted = logits.reshape(-1, logits.shape[-1]), target.reshape(-1)
-    loss = F.cross_entropy(rows, wanted, ignore_index=a["ignoreIndex"], reduction=a["reduction"], label_smoothing=a["labelSmoothing"])
+    return by_class(x, a, lambda *args, **options: F.cross_entropy(*args, label_smoothing=a["labelSmoothing"], **options))
+
+
+def by_class(x, a, fn):
+    """Class axis last; a weight for each class may follow."""
+    scores, target, weight = [*x, None][:3]
+    loss = fn(scores.reshape(-1, scores.shape[-1]), target.long().reshape(-1), weight, ignore_index=a["ignoreIndex"], reduction=a["reduction"])
     return loss.reshape(target.shape) if a["reduction"] == "none" else loss
+
+
+def by_element(fn, *options):
+    """The attributes named go in as they are, in snake case."""
+    return lambda x, a: fn(x[0], x[1], reduction=a["reduction"], **{snake: a[name] for snake, name in options})
+
+
+def attention(x, a):
+    query, key, value, mask = x
+    past = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool).tril()
+    if a["causal"] and mask is not None:
+        mask = mask & past if mask.dtype == torch.bool else mask.masked_fill(~past, -torch.inf)
+    scale = None if a["scale"] == "NaN" else a["scale"]
+    return F.scaled_dot_product_attention(query, key, value, mask, 0.0, a["causal"] and mask is None, scale=scale)
+
+
+def convolution(fn):
+    return lambda x, a: fn(*x, a["stride"], a["padding"], a["dilation"], a["groups"])
+
+
+def transposed(fn):
+    return lambda x, a: fn(*x, a["stride"], a["padding"], a["outputPadding"], a["groups"], a["dilation"])
+
+
+def pool(fn):
+    return lambda x, a: fn(x[0], a["kernel"], a["stride"], a["padding"])
+
+
+def adaptive(fn):
+    return lambda x, a: fn(x[0], a["size"])
+
+
+def interpolate(x, a):
+    scales = a["scales"] or None
+    align = None if a["mode"] == "nearest" else a["alignCorners"]
+    return F.interpolate(x[0], None if scales else a["size"], scales, a["mode"], align)
+
+
+def filled_up(found, rows):
+    """Zeros after what was found."""
+    return torch.cat([found, found.new_zeros(rows - found.shape[0], *found.shape[1:])])
+
+
+def nonzero(x, a):
+    found = torch.nonzero(x[0])
+    return filled_up(found, x[0].numel()), torch.tensor(found.shape[0])
+
+
+def masked_select(x, a):
+    found = torch.masked_select(x[0], x[1])
+    return filled_up(found, x[0].numel()), torch.tensor(found.shape[0])
+
+
+def unique(x, a):
+    values, inverse, counts = torch.unique(x[0].detach(), return_inverse=True, return_counts=True)
+    return filled_up(values, x[0].numel()), inverse, filled_up(counts, x[0].numel()), torch.tensor(values.shape[0])
+
+
+def norm(x, a):
+    return torch.linalg.vector_norm(x[0], float(a["p"]), dims(x[0], a), a["keepDim"])
+
+
+def whole(index):
+    """Indices of every dtype of whole numbers: PyTorch takes int64 alone."""
+    return index.long() if index.dtype in (torch.int32, torch.uint8) else index
+
+
+def one_hot(x, a):
+    return F.one_hot(whole(x[0]), a["classes"])
+
+
+def pad(x, a):
+    return F.pad(x[0], a["padding"], a["mode"], a["value"] if a["mode"] == "constant" else None)
+
+
+def ctc(x, a):
+    logs, target, steps, lengths = x
+    return F.ctc_loss(logs.transpose(0, 1), target, steps, lengths, a["blank"], a["reduction"], a["zeroInfinity"])
 
 
 def clamp(x, a):
@@ -213,14 +296,17 @@ REFERENCE = {
     "mean": reduction(torch.mean),
     "amax": reduction(torch.amax),
     "amin": reduction(torch.amin),
-    "any": reduction(torch.any),
-    "all": reduction(torch.all),
+    # PyTorch answers with uint8 for uint8 alone; we answer with bool throughout.
+    "any": reduction(lambda *args: torch.any(*args).bool()),
+    "all": reduction(lambda *args: torch.all(*args).bool()),
     "prod": prod,
     "variance": lambda x, a: torch.var(x[0], dims(x[0], a), correction=a["correction"], keepdim=a["keepDim"]),
     "logSumExp": reduction(torch.logsumexp),
     "argmax": lambda x, a: torch.argmax(x[0], a["dim"], a["keepDim"]),
     "argmin": lambda x, a: torch.argmin(x[0], a["dim"], a["keepDim"]),
     "cumsum": along(torch.cumsum),
+    "cumprod": along(torch.cumprod),
+    "norm": norm,
     "topk": lambda x, a: tuple(torch.topk(x[0], a["k"], a["dim"], a["largest"], sorted=True)),
     "sort": lambda x, a: tuple(torch.sort(x[0], dim=a["dim"], descending=a["descending"], stable=True)),
     "softmax": along(torch.softmax),
@@ -229,21 +315,59 @@ REFERENCE = {
     "linear": lambda x, a: F.linear(*x),
     "reshape": lambda x, a: x[0].reshape(a["shape"]),
     "expand": lambda x, a: x[0].expand(a["shape"]),
+    "einsum": lambda x, a: torch.einsum(a["equation"], *x),
+    "qr": lambda x, a: tuple(torch.linalg.qr(x[0])),
+    "svd": lambda x, a: tuple(torch.linalg.svd(x[0], full_matrices=False)),
+    "solve": lambda x, a: torch.linalg.solve(*x),
+    "roll": lambda x, a: x[0].roll(a["shifts"], a["dims"]),
+    "tril": lambda x, a: x[0].tril(a["diagonal"]),
+    "triu": lambda x, a: x[0].triu(a["diagonal"]),
+    "pad": pad,
+    "scatter": lambda x, a: torch.scatter(x[0], a["dim"], whole(x[1]), x[2]),
+    "scatterAdd": lambda x, a: torch.scatter_add(x[0], a["dim"], whole(x[1]), x[2]),
+    "oneHot": one_hot,
+    "nonzero": nonzero,
+    "maskedSelect": masked_select,
+    "unique": unique,
     "permute": lambda x, a: x[0].permute(a["dims"]),
     "flip": lambda x, a: x[0].flip(a["dims"]),
     "slice": lambda x, a: x[0][(slice(None),) * a["dim"] + (slice(a["start"], a["end"], a["step"]),)],
     "cat": lambda x, a: torch.cat(x, a["dim"]),
     "stack": lambda x, a: torch.stack(x, a["dim"]),
-    "gather": lambda x, a: torch.gather(x[0], a["dim"], x[1]),
-    "indexSelect": lambda x, a: torch.index_select(x[0], a["dim"], x[1]),
-    "embedding": lambda x, a: F.embedding(x[1], x[0], None if a["paddingIndex"] == -1 else a["paddingIndex"]),
+    "gather": lambda x, a: torch.gather(x[0], a["dim"], whole(x[1])),
+    "indexSelect": lambda x, a: torch.index_select(x[0], a["dim"], whole(x[1])),
+    "embedding": lambda x, a: F.embedding(whole(x[1]), x[0], None if a["paddingIndex"] == -1 else a["paddingIndex"]),
     "layerNorm": lambda x, a: F.layer_norm(x[0], a["shape"], x[1], x[2], a["eps"]),
     "batchNorm": lambda x, a: F.batch_norm(x[0], x[3], x[4], x[1], x[2], a["train"], a["momentum"], a["eps"]),
+    "groupNorm": lambda x, a: F.group_norm(x[0], a["groups"], x[1], x[2], a["eps"]),
+    "rmsNorm": lambda x, a: F.rms_norm(x[0], a["shape"], x[1], None if a["eps"] == "NaN" else a["eps"]),
+    "scaledDotProductAttention": attention,
     "crossEntropy": cross_entropy,
-    "conv2d": lambda x, a: F.conv2d(*x, a["stride"], a["padding"], a["dilation"], a["groups"]),
-    "maxPool2d": lambda x, a: F.max_pool2d(x[0], a["kernel"], a["stride"], a["padding"]),
-    "avgPool2d": lambda x, a: F.avg_pool2d(x[0], a["kernel"], a["stride"], a["padding"]),
-    "adaptiveAvgPool2d": lambda x, a: F.adaptive_avg_pool2d(x[0], a["size"]),
+    "nllLoss": lambda x, a: by_class(x, a, F.nll_loss),
+    "mseLoss": by_element(F.mse_loss),
+    "l1Loss": by_element(F.l1_loss),
+    "huberLoss": by_element(F.huber_loss, ("delta", "delta")),
+    "smoothL1Loss": by_element(F.smooth_l1_loss, ("beta", "beta")),
+    "klDiv": by_element(F.kl_div, ("log_target", "logTarget")),
+    "binaryCrossEntropyWithLogits": lambda x, a: F.binary_cross_entropy_with_logits(
+        x[0], x[1], x[2], reduction=a["reduction"], pos_weight=x[3]
+    ),
+    "ctcLoss": ctc,
+    "cosineEmbeddingLoss": lambda x, a: F.cosine_embedding_loss(x[0], x[1], x[2], a["margin"], reduction=a["reduction"]),
+    "tripletMarginLoss": lambda x, a: F.triplet_margin_loss(*x, a["margin"], a["p"], a["eps"], a["swap"], reduction=a["reduction"]),
+    "conv1d": convolution(F.conv1d),
+    "conv2d": convolution(F.conv2d),
+    "convTranspose1d": transposed(F.conv_transpose1d),
+    "convTranspose2d": transposed(F.conv_transpose2d),
+    "maxPool1d": pool(F.max_pool1d),
+    "avgPool1d": pool(F.avg_pool1d),
+    "maxPool2d": pool(F.max_pool2d),
+    "avgPool2d": pool(F.avg_pool2d),
+    "adaptiveAvgPool1d": adaptive(F.adaptive_avg_pool1d),
+    "adaptiveAvgPool2d": adaptive(F.adaptive_avg_pool2d),
+    "adaptiveMaxPool1d": adaptive(F.adaptive_max_pool1d),
+    "adaptiveMaxPool2d": adaptive(F.adaptive_max_pool2d),
+    "interpolate": interpolate,
     "lstm": recurrence(lambda a: torch.lstm, lambda a: torch.lstm_cell, 2),
     "gru": recurrence(lambda a: torch.gru, lambda a: torch.gru_cell, 1),
     "rnn": recurrence(

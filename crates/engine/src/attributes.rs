@@ -77,11 +77,6 @@ impl<'a> Attributes<'a> {
         run.ok_or_else(|| Fault::engine(format!("a list of {length} is longer than its entry")))
     }
 
-    /// Two integers: height and width.
-    pub fn pair(&mut self) -> Result<[i64; 2], Fault> {
-        Ok([self.integer()?, self.integer()?])
-    }
-
     /// A dtype code.
     pub fn kind(&mut self) -> Result<Kind, Fault> {
         match self.integer()? {
@@ -90,6 +85,8 @@ impl<'a> Attributes<'a> {
             2 => Ok(Kind::BFloat16),
             3 => Ok(Kind::Int64),
             4 => Ok(Kind::Bool),
+            5 => Ok(Kind::Int),
+            6 => Ok(Kind::Uint8),
             other => Err(Fault::new(Code::Dtype, format!("unknown dtype code {other}"))),
         }
     }
@@ -127,6 +124,8 @@ pub fn dtype_name(kind: Kind) -> &'static str {
         Kind::BFloat16 => "bfloat16",
         Kind::Int64 => "int64",
         Kind::Bool => "bool",
+        Kind::Int => "int32",
+        Kind::Uint8 => "uint8",
         _ => "another dtype",
     }
 }

@@ -52,6 +52,11 @@ impl<'a> Call<'a> {
         self.inputs.get(position).copied().flatten()
     }
 
+    /// The input at a position as an int64 index.
+    pub fn index(&self, position: usize) -> Result<Tensor, Fault> {
+        Ok(self.input(position)?.f_to_kind(Kind::Int64)?)
+    }
+
     /// Every input; none may be absent.
     pub fn all(&self) -> Result<Vec<&'a Tensor>, Fault> {
         self.range(0, self.inputs.len())
@@ -72,6 +77,12 @@ impl<'a> Call<'a> {
 /// The dtype of a tensor.
 pub fn kind(tensor: &Tensor) -> Result<Kind, Fault> {
     Ok(tensor.f_kind()?)
+}
+
+/// Whether a dtype is of whole numbers.
+#[must_use]
+pub fn is_integer(kind: Kind) -> bool {
+    matches!(kind, Kind::Int64 | Kind::Int | Kind::Uint8)
 }
 
 /// Whether a dtype can carry gradients.

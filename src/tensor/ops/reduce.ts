@@ -1,7 +1,7 @@
 // Reductions, and functions along one axis.
 
 import { ShapeError } from '../../errors.js'
-import { type DType, floating } from '../dtype.js'
+import { type DType, floating, isFloat } from '../dtype.js'
 import type { Meta } from '../record.js'
 import { axis, reduced, whole, without, withSize } from '../shape.js'
 import { at, flag, like, list, needFloat, needNumbers, type OpSpec, op } from './spec.js'
@@ -59,7 +59,8 @@ function index(name: string): OpSpec<Along & { keepDim: boolean }> {
   })
 }
 
-const boolToInteger = (dtype: DType): DType => (dtype === 'bool' ? 'int64' : dtype)
+/** Sums and products of whole numbers are int64. */
+const accumulated = (dtype: DType): DType => (isFloat(dtype) ? dtype : 'int64')
 const asBool = (): DType => 'bool'
 
 function along(name: string): OpSpec<Along> {
@@ -74,8 +75,13 @@ function along(name: string): OpSpec<Along> {
   })
 }
 
+const cumulative = op<Along>({
+  outputs: (inputs) => [like(at(inputs, 0), undefined, accumulated(at(inputs, 0).dtype))],
+  attributes: ({ dim }) => [dim],
+})
+
 export const reduce = {
-  sum: over(boolToInteger),
+  sum: over(accumulated),
   mean: over(
     (d) => d,
     (x) => needFloat(x, 'mean'),
@@ -87,7 +93,7 @@ export const reduce = {
   prod: op<{ dim: number; keepDim: boolean }>({
     outputs: (inputs, { dim, keepDim }) => {
       const x = at(inputs, 0)
-      return [like(x, reduced(x.shape, dim === -1 ? [] : [dim], keepDim), boolToInteger(x.dtype))]
+      return [like(x, reduced(x.shape, dim === -1 ? [] : [dim], keepDim), accumulated(x.dtype))]
     },
     attributes: ({ dim, keepDim }) => [dim, flag(keepDim)],
   }),
@@ -110,9 +116,18 @@ export const reduce = {
   argmin: index('argmin'),
   softmax: along('softmax'),
   logSoftmax: along('logSoftmax'),
-  cumsum: op<Along>({
-    outputs: (inputs) => [like(at(inputs, 0), undefined, boolToInteger(at(inputs, 0).dtype))],
-    attributes: ({ dim }) => [dim],
+  cumsum: cumulative,
+  cumprod: cumulative,
+  norm: op<Over & { p: number }>({
+    outputs: (inputs, { dims, keepDim, p }) => {
+      const x = at(inputs, 0)
+      needFloat(x, 'norm')
+      const gone = dims.length === 0 ? x.shape : dims.map((dim) => x.shape[dim])
+      if (gone.includes(0) && (p < 0 || p === Infinity))
+        throw new ShapeError(`norm: an empty axis has no norm of order ${p}`, { op: 'norm', got: `[${x.shape}]` })
+      return [like(x, reduced(x.shape, dims, keepDim))]
+    },
+    attributes: ({ dims, keepDim, p }) => [...list(dims), flag(keepDim), p],
   }),
   topk: op<{ k: number; dim: number; largest: boolean }>({
     outputs: (inputs, { k, dim }) => {

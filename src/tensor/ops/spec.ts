@@ -1,7 +1,7 @@
 // What the table of operations says of each: the shape rule and the encoding of its attributes.
 import { DeviceError, DTypeError, ShapeError } from '../../errors.js'
 import { type Device, deviceCode } from '../device.js'
-import { type DType, dtypes, isFloat, promote, sameCategory } from '../dtype.js'
+import { type DType, dtypes, isFloat, isInteger, promote, sameCategory } from '../dtype.js'
 import type { Meta } from '../record.js'
 import { type Shape, show } from '../shape.js'
 
@@ -74,6 +74,17 @@ export function needNumbers(x: Meta, op: string, name = 'input'): void {
 
 export function needDType(x: Meta, dtype: DType, op: string, name: string): void {
   if (x.dtype !== dtype) throw badDType(op, name, dtype, x.dtype)
+}
+
+/** Positions and classes: any dtype of whole numbers. */
+export function needIndex(x: Meta, op: string, name = 'index'): void {
+  if (isInteger(x.dtype)) return
+  const expected = 'int64, int32 or uint8'
+  throw new DTypeError(`${op}: ${name} must be ${expected}, got ${x.dtype}; convert with .to('int64')`, {
+    op,
+    expected,
+    got: x.dtype,
+  })
 }
 
 /** All given inputs must have the dtype of the first. */

@@ -71,17 +71,17 @@ fn convert(dtype: Dtype, bytes: Bytes) -> Option<(&'static str, Bytes)> {
         Dtype::F64 => ("float64", bytes),
         Dtype::BF16 => ("bfloat16", bytes),
         Dtype::I64 => ("int64", bytes),
+        Dtype::I32 => ("int32", bytes),
+        Dtype::U8 => ("uint8", bytes),
         Dtype::BOOL => ("bool", Some(bytes).filter(|bytes| bytes.as_slice().iter().all(|byte| *byte < 2))?),
         Dtype::F16 => {
             let values = bytes.as_slice().as_chunks().0.iter().flat_map(|chunk| half(u16::from_le_bytes(*chunk)).to_le_bytes());
             ("float32", Bytes::from(values.collect::<Vec<u8>>()))
         }
-        Dtype::I32 => integers(&bytes, |chunk| i32::from_le_bytes(chunk).into()),
         Dtype::I16 => integers(&bytes, |chunk| i16::from_le_bytes(chunk).into()),
         Dtype::I8 => integers(&bytes, |chunk| i8::from_le_bytes(chunk).into()),
         Dtype::U32 => integers(&bytes, |chunk| u32::from_le_bytes(chunk).into()),
         Dtype::U16 => integers(&bytes, |chunk| u16::from_le_bytes(chunk).into()),
-        Dtype::U8 => integers(&bytes, |[byte]| byte.into()),
         _ => return None,
     })
 }

@@ -96,13 +96,14 @@ fn what_the_file_system_refuses_names_the_path_and_its_code() {
 fn files_of_other_programs_are_read_and_their_dtypes_converted() {
     let folder = Folder::new("other");
     let path = folder.0.join("other.safetensors");
-    let header = br#"{"h":{"dtype":"F16","shape":[3],"data_offsets":[0,6]},"i":{"dtype":"I32","shape":[1],"data_offsets":[6,10]}}"#;
+    let header = br#"{"h":{"dtype":"F16","shape":[3],"data_offsets":[0,6]},"i":{"dtype":"I32","shape":[1],"data_offsets":[6,10]},"s":{"dtype":"I16","shape":[1],"data_offsets":[10,12]}}"#;
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
     bytes.extend(header);
-    bytes.extend([0x00, 0x3e, 0x01, 0x00, 0x00, 0xfc, 0xfe, 0xff, 0xff, 0xff]);
+    bytes.extend([0x00, 0x3e, 0x01, 0x00, 0x00, 0xfc, 0xfe, 0xff, 0xff, 0xff, 0xfd, 0xff]);
     fs::write(&path, bytes).unwrap();
     let read = load(&path).unwrap();
     let floats: Vec<f32> = read.tensors[0].3.as_slice().as_chunks().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect();
     assert_eq!((read.tensors[0].1, floats.as_slice()), ("float32", &[1.5, 5.960_464_5e-8, f32::NEG_INFINITY][..]));
-    assert_eq!((read.tensors[1].1, read.tensors[1].3.as_slice()), ("int64", &(-2i64).to_le_bytes()[..]));
+    assert_eq!((read.tensors[1].1, read.tensors[1].3.as_slice()), ("int32", &(-2i32).to_le_bytes()[..]));
+    assert_eq!((read.tensors[2].1, read.tensors[2].3.as_slice()), ("int64", &(-3i64).to_le_bytes()[..]));
 }

@@ -31,6 +31,8 @@ fn safetensors_name(kind: Kind) -> Option<&'static str> {
         Kind::BFloat16 => Some("BF16"),
         Kind::Int64 => Some("I64"),
         Kind::Bool => Some("BOOL"),
+        Kind::Int => Some("I32"),
+        Kind::Uint8 => Some("U8"),
         _ => None,
     }
 }

@@ -1,10 +1,10 @@
 //! Tensors from nothing or from bytes, copies, conversions, and the in-place updates of variables.
 use crate::attributes::dtype_name;
-use crate::call::{Call, Outputs, same_shape};
+use crate::call::{Call, Outputs, is_integer, same_shape};
 use crate::device::available;
 use crate::error::{Code, Fault};
 use crate::shim;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 /// float16 is not among the dtypes: on a CPU one matmul takes seconds.
 fn numel(shape: &[i64]) -> Result<usize, Fault> {
@@ -34,7 +34,7 @@ pub fn full(call: &mut Call) -> Outputs {
     let (value, kind, device, shape) = (attributes.number()?, attributes.kind()?, attributes.device()?, attributes.list()?);
     let options = (kind, available(device)?);
     #[expect(clippy::cast_possible_truncation, reason = "an integer dtype")]
-    let x = if kind == Kind::Int64 { Tensor::f_full(shape, value as i64, options)? } else { Tensor::f_full(shape, value, options)? };
+    let x = if is_integer(kind) { Tensor::f_full(shape, value as i64, options)? } else { Tensor::f_full(shape, value, options)? };
     Ok(vec![x])
 }
 
@@ -45,7 +45,7 @@ pub fn arange(call: &mut Call) -> Outputs {
         (attributes.number()?, attributes.number()?, attributes.number()?, attributes.kind()?, attributes.device()?);
     let options = (kind, available(device)?);
     #[expect(clippy::cast_possible_truncation, reason = "an integer dtype")]
-    let x = if kind == Kind::Int64 && [start, end, step].iter().all(|value| value.fract() == 0.0) {
+    let x = if is_integer(kind) && [start, end, step].iter().all(|value| value.fract() == 0.0) {
         Tensor::f_arange_start_step(start as i64, end as i64, step as i64, options)?
     } else {
         Tensor::f_arange_start_step(start, end, step, options)?

@@ -12,7 +12,8 @@ const PER_BLOCK_32: usize = 4;
 const PER_BLOCK_64: usize = 2;
 const GRAIN: usize = 4096;
 
-fn stream(call: &mut Call) -> Result<Philox, Fault> {
+/// The place in the stream that the next attributes name.
+pub fn stream(call: &mut Call) -> Result<Philox, Fault> {
     let attributes = &mut call.attributes;
     Ok(Philox { key: [attributes.bits()?, attributes.bits()?], offset: attributes.index()?, iteration: call.context.setting.iteration })
 }
@@ -164,7 +165,11 @@ pub fn permutation(call: &mut Call) -> Outputs {
 pub fn dropout(call: &mut Call) -> Outputs {
     let philox = stream(call)?;
     let p = call.attributes.number()?;
-    let x = call.input(0)?;
+    Ok(vec![dropped(call.input(0)?, philox, p)?])
+}
+
+/// x / (1 − p) where a uniform u ≥ p, zero elsewhere.
+pub fn dropped(x: &Tensor, philox: Philox, p: f64) -> Result<Tensor, Fault> {
     let dtype = kind(x)?;
     if !is_float(dtype) {
         return Err(Fault::mismatch(Code::Dtype, "the input", "a float dtype", dtype_name(dtype)));
@@ -178,5 +183,5 @@ pub fn dropout(call: &mut Call) -> Outputs {
     } else {
         filled(&x.size(), Kind::Float, philox, |bits| bits.map(|bits| if kept(bits) { scale32 } else { 0.0 }))?
     };
-    Ok(vec![x.f_mul(&placed(&mask, dtype, x.device())?)?])
+    Ok(x.f_mul(&placed(&mask, dtype, x.device())?)?)
 }

@@ -2,7 +2,7 @@
 use crate::call::{Call, Outputs};
 use crate::error::Fault;
 use crate::op::Op;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 fn every_dim(x: &Tensor) -> Vec<i64> {
     (0..).take(x.dim()).collect()
@@ -21,8 +21,9 @@ pub fn over_dims(call: &mut Call) -> Outputs {
         Op::Mean => x.f_mean_dim(dims.as_slice(), keep, None),
         Op::Amax => x.f_amax(dims.as_slice(), keep),
         Op::Amin => x.f_amin(dims.as_slice(), keep),
-        Op::Any => x.f_any_dims(dims.as_slice(), keep),
-        Op::All => x.f_all_dims(dims.as_slice(), keep),
+        // Of uint8 libtorch makes uint8.
+        Op::Any => x.f_any_dims(dims.as_slice(), keep)?.f_to_kind(Kind::Bool),
+        Op::All => x.f_all_dims(dims.as_slice(), keep)?.f_to_kind(Kind::Bool),
         other => return Err(Fault::engine(format!("{} does not reduce", other.name()))),
     };
     Ok(vec![y?])
@@ -57,10 +58,21 @@ pub fn arg(call: &mut Call) -> Outputs {
     Ok(vec![if call.op == Op::Argmax { x.f_argmax(dim, keep)? } else { x.f_argmin(dim, keep)? }])
 }
 
-/// `cumsum` along one dimension.
-pub fn cumsum(call: &mut Call) -> Outputs {
+/// `cumsum cumprod` along one dimension.
+pub fn cumulative(call: &mut Call) -> Outputs {
+    let x = call.input(0)?;
     let dim = call.attributes.integer()?;
-    Ok(vec![call.input(0)?.f_cumsum(dim, None)?])
+    Ok(vec![if call.op == Op::Cumsum { x.f_cumsum(dim, None)? } else { x.f_cumprod(dim, None)? }])
+}
+
+/// `norm`: (Σ |x|ᵖ)^(1/p) over the listed dimensions, or all of them.
+pub fn norm(call: &mut Call) -> Outputs {
+    let x = call.input(0)?;
+    let (mut dims, keep, p) = (call.attributes.list()?, call.attributes.flag()?, call.attributes.number()?);
+    if dims.is_empty() {
+        dims = every_dim(x);
+    }
+    Ok(vec![x.f_norm_scalaropt_dim(p, dims.as_slice(), keep)?])
 }
 
 /// `logSumExp` over the listed dimensions, or all of them.
