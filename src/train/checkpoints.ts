@@ -32,6 +32,8 @@ export interface RunState {
   readonly epochs: readonly EpochRecord[]
   /** The step at the end of each epoch; absent in checkpoints of before there were such. */
   readonly ends?: readonly number[]
+  /** The best epoch, from 1; absent where there is none. */
+  readonly best?: number
 }
 
 /** A checkpoint: tensors under `model.`, `optimizer.` and, where the best weights are kept, `best.`. */
@@ -85,7 +87,7 @@ export class Checkpoints {
     tensors: CheckpointParts,
     besides: ReadonlySet<number>,
   ): Promise<string> {
-    const path = join(this.folder, fileName(state.step))
+    const path = join(this.folder, checkpointName(state.step))
     const all = new Map<string, Tensor>()
     for (const part of parts) for (const [name, tensor] of tensors[part]) all.set(`${part}.${name}`, tensor)
     await saveSafetensors(path, all, { run: JSON.stringify({ version: VERSION, ...state }, writeNumber) })
@@ -123,7 +125,8 @@ export class Checkpoints {
   }
 }
 
-function fileName(step: number): string {
+/** The file of the checkpoint after so many steps. */
+export function checkpointName(step: number): string {
   return `checkpoint-${String(step).padStart(9, '0')}.safetensors`
 }
 
@@ -144,6 +147,7 @@ async function listCheckpoints(folder: string): Promise<{ name: string; step: nu
  */
 export async function newestCheckpoint(
   folder: string,
+  op = 'fit',
 ): Promise<{ checkpoint: Checkpoint; damaged: string[] } | undefined> {
   const found = await listCheckpoints(folder)
   const reasons: string[] = []
@@ -159,8 +163,8 @@ export async function newestCheckpoint(
     }
   }
   if (found.length === 0) return undefined
-  throw new CheckpointError(`fit: no checkpoint in ${folder} can be used:\n  ${reasons.join('\n  ')}`, {
-    op: 'fit',
+  throw new CheckpointError(`${op}: no checkpoint in ${folder} can be used:\n  ${reasons.join('\n  ')}`, {
+    op,
     expected: 'a whole checkpoint',
     got: `${found.length} damaged`,
   })

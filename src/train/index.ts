@@ -27,3 +27,4 @@ export {
   overfitOneBatch,
   type TrialOptions,
 } from './trial.js'
+export { type LoadWeightsOptions, loadWeights } from './weights.js'

@@ -349,6 +349,7 @@ export class Run<M extends Module, B> implements RunControl, Interruptible {
           losses: this.#losses.state(),
           epochs: this.#epochs,
           ends: this.#ends,
+          ...(this.#watch.best === undefined ? {} : { best: this.#watch.best.epoch }),
         },
         tensors,
         this.#bestSteps(),

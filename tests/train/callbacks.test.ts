@@ -2,7 +2,7 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { manualSeed, optim, tensor, type train } from 'quarterturn'
+import { manualSeed, optim, tensor, train } from 'quarterturn'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { digest, fit, loader, loss, Net, type Points } from './spiral.js'
 
@@ -185,6 +185,39 @@ test('keepBest: the checkpoints of the best epochs stay besides the newest ones,
   await fit(new Net(), { ...validating(losses.slice(6)), ...options, epochs: 8, callbacks })
   expect(await steps(path)).toEqual([26, 104])
   expect(seen).toEqual([true, true, false, false, false, false, false, false])
+})
+
+test('loadWeights: of the best epoch, the newest, or a file', async () => {
+  const path = folder()
+  const weights: string[] = []
+  const model = new Net()
+  const keeping = { onEpochEnd: async () => void weights.push(await digest(model)) }
+  await fit(model, { ...validating([5, 1, 4, 2, 3]), checkpoints: path, keep: 2, keepBest: 2, callbacks: keeping })
+  const loaded = async (...given: Parameters<typeof train.loadWeights> extends [unknown, ...infer R] ? R : never) => {
+    const other = new Net()
+    const from = await train.loadWeights(other, ...given)
+    return [from.slice(path.length + 1), await digest(other)]
+  }
+  const file = (step: number) => `checkpoint-0000000${step}.safetensors`
+  expect(await loaded(path)).toEqual([file(26), weights[1]])
+  expect(await loaded(path, { which: 'newest' })).toEqual([file(65), weights[4]])
+  expect(await loaded(join(path, file(52)))).toEqual([file(52), weights[3]])
+
+  await rm(join(path, file(26)))
+  const missing = { code: 'ERR_CHECKPOINT', message: expect.stringMatching(/best epoch, 2.*keepBest/) }
+  await expect(train.loadWeights(new Net(), path)).rejects.toMatchObject(missing)
+  await expect(train.loadWeights(new Net(), root)).rejects.toMatchObject({ code: 'ERR_CHECKPOINT' })
+  await expect(train.loadWeights(new Net(), folder())).rejects.toMatchObject({ code: 'ERR_IO' })
+})
+
+test('loadWeights: the best weights that early stopping kept', async () => {
+  const path = folder()
+  const model = new Net()
+  const earlyStopping = { patience: 9, restoreBest: true }
+  await fit(model, { ...validating([5, 1, 4, 2, 3]), checkpoints: path, keep: 1, earlyStopping })
+  const other = new Net()
+  await train.loadWeights(other, path)
+  expect(await digest(other)).toBe(await digest(model))
 })
 
 test('options that make no sense', async () => {
