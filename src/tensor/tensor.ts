@@ -509,7 +509,7 @@ export class Tensor<D extends DType = DType> implements Handle {
         got: show(by),
       })
     }
-    return call<D>('roll', [this], { shifts: by, dims: turned })
+    return turned.length === 0 ? this : call<D>('roll', [this], { shifts: by, dims: turned })
   }
   /** The matrices of the last two axes without what lies above a diagonal (0 the main one, 1 the one above). */
   tril(diagonal = 0): Tensor<D> {

@@ -33,6 +33,8 @@ test('every dtype, scalars, empty tensors and views come back bit for bit, with 
     ['float64', normal([2, 2], 0, 1, { dtype: 'float64' })],
     ['bfloat16', normal([7]).to('bfloat16')],
     ['int64', tensor([-1, 2 ** 52, 0], { dtype: 'int64' })],
+    ['int32', tensor([-1, 2 ** 31 - 1], { dtype: 'int32' })],
+    ['uint8', tensor([0, 255, 7], { dtype: 'uint8' })],
     ['bool', tensor([true, false, true])],
     ['scalar', tensor(3.25)],
     ['empty', zeros([0, 3])],

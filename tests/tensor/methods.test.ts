@@ -1,6 +1,25 @@
 // Methods and functions that stand for other operations: their values, and the mistakes they catch.
-import { arange, cat, eye, full, onesLike, stack, type Tensor, tensor, Variable, where, zerosLike } from 'quarterturn'
+import {
+  arange,
+  cat,
+  einsum,
+  eye,
+  full,
+  matrixNorm,
+  oneHot,
+  onesLike,
+  qr,
+  solve,
+  stack,
+  svd,
+  type Tensor,
+  tensor,
+  Variable,
+  where,
+  zerosLike,
+} from 'quarterturn'
 import { describe, expect, test } from 'vitest'
+import { expectClose } from '../tolerances.js'
 
 const grid = (): Tensor => arange(0, 6).reshape([2, 3])
 
@@ -96,11 +115,163 @@ test.each<[string, () => Tensor, unknown]>([
   ['zerosLike', () => zerosLike(tensor([[1, 2]])), [[0, 0]]],
   ['onesLike', () => onesLike(tensor([true, false])), [true, true]],
   ['full', () => full([2], 7, { dtype: 'int64' }), [7, 7]],
+  ['roll of one axis', () => grid().roll(1, 1).select(0, 0), [2, 0, 1]],
+  [
+    'roll of both',
+    () => grid().roll([1, -1], [0, 1]),
+    [
+      [4, 5, 3],
+      [1, 2, 0],
+    ],
+  ],
+  [
+    'tril',
+    () => grid().tril(),
+    [
+      [0, 0, 0],
+      [3, 4, 0],
+    ],
+  ],
+  [
+    'triu',
+    () => grid().triu(1),
+    [
+      [0, 1, 2],
+      [0, 0, 5],
+    ],
+  ],
+  ['cumprod', () => tensor([2, 3, 4]).cumprod(0), [2, 6, 24]],
+  ['scatter', () => tensor([1, 2, 3]).scatter(0, tensor([2, 0], { dtype: 'int64' }), tensor([7, 8])), [8, 2, 7]],
+  ['scatterAdd', () => tensor([1, 2]).scatterAdd(0, tensor([1, 1], { dtype: 'uint8' }), tensor([3, 4])), [1, 9]],
+  [
+    'oneHot',
+    () => oneHot(tensor([2, 0], { dtype: 'int32' }), 3),
+    [
+      [0, 0, 1],
+      [1, 0, 0],
+    ],
+  ],
+  ['einsum without an arrow', () => einsum('ba', tensor([[1, 2]])), [[1], [2]]],
+  [
+    'einsum of a trace',
+    () =>
+      einsum(
+        'ii->',
+        tensor([
+          [1, 2],
+          [3, 4],
+        ]),
+      ),
+    5,
+  ],
+  ['norm', () => tensor([3, -4]).norm(), 5],
+  ['norm of order 1', () => tensor([3, -4]).norm(0, { p: 1 }), 7],
+  [
+    'matrixNorm by Frobenius',
+    () =>
+      matrixNorm(
+        tensor([
+          [3, 0],
+          [0, -4],
+        ]),
+      ),
+    5,
+  ],
+  [
+    'matrixNorm, nuclear',
+    () =>
+      matrixNorm(
+        tensor([
+          [3, 0],
+          [0, -4],
+        ]),
+        'nuc',
+      ),
+    7,
+  ],
+  [
+    'matrixNorm of columns',
+    () =>
+      matrixNorm(
+        tensor([
+          [1, -2],
+          [3, 4],
+        ]),
+        1,
+      ),
+    6,
+  ],
+  [
+    'matrixNorm of rows',
+    () =>
+      matrixNorm(
+        tensor([
+          [1, -2],
+          [3, 4],
+        ]),
+        Infinity,
+      ),
+    7,
+  ],
+  [
+    'matrixNorm of order 2 that keeps its axes',
+    () =>
+      matrixNorm(
+        tensor([
+          [3, 0],
+          [0, -4],
+        ]),
+        2,
+        { keepDim: true },
+      ),
+    [[4]],
+  ],
+  ['int32 of numbers', () => tensor([-1, 2 ** 31 - 1], { dtype: 'int32' }), [-1, 2 ** 31 - 1]],
+  ['uint8 wraps as in PyTorch', () => tensor([250], { dtype: 'uint8' }).add(10), [4]],
+  ['bytes as bool are 0 and 1', () => tensor(new Uint8Array([0, 7]), { dtype: 'bool' }).to('int64'), [0, 1]],
 ])('%s', async (_, make, expected) => {
   const found = await make().toArray()
   // The only result that is not exact: a mean in float32.
   if (typeof expected === 'number') expect(found).toBeCloseTo(expected, 6)
   else expect(found).toEqual(expected)
+})
+
+test('qr and svd give back the matrix, solve the right-hand side', async () => {
+  const a = tensor([
+    [4, 1, 0],
+    [2, 3, 1],
+    [0, -1, 2],
+    [1, 1, 1],
+  ])
+  const { q, r } = qr(a)
+  const { u, s, vh } = svd(a)
+  const square = a.slice(0, 0, 3)
+  const b = tensor([[1], [2], [3]])
+  const expected = (await a.data()) as Float32Array
+  expectClose((await q.matmul(r).data()) as Float32Array, expected, 'float32', 'q·r', 4)
+  expectClose((await u.mul(s).matmul(vh).data()) as Float32Array, expected, 'float32', 'u·s·vh', 4)
+  expectClose((await square.matmul(solve(square, b)).data()) as Float32Array, [1, 2, 3], 'float32', 'a·x', 4)
+  const values = (await s.data()) as Float32Array
+  expect([...values].sort((x, y) => y - x)).toEqual([...values])
+})
+
+test('what only the values show is found while running', async () => {
+  const index = tensor([3], { dtype: 'int64' })
+  await expect(oneHot(index, 3).data()).rejects.toMatchObject({ code: 'ERR_RANGE' })
+  await expect(
+    tensor([1, 2])
+      .scatter(0, index, tensor([1]))
+      .data(),
+  ).rejects.toMatchObject({ code: 'ERR_RANGE' })
+  await expect(
+    solve(
+      tensor([
+        [1, 1],
+        [1, 1],
+      ]),
+      tensor([[1], [2]]),
+    ).data(),
+  ).rejects.toMatchObject({ code: 'ERR_ENGINE' })
 })
 
 test('split and unbind give every piece', async () => {
@@ -146,6 +317,27 @@ describe('mistakes throw at the call', () => {
     ['an operand that is no number', () => grid().add('1' as never), 'ERR_ARGUMENT'],
     ['an index that is not int64', () => grid().gather(0, tensor([[0]])), 'ERR_DTYPE'],
     ['no tensors to join', () => cat([]), 'ERR_ARGUMENT'],
+    ['a shift for each axis', () => grid().roll([1], [0, 1]), 'ERR_ARGUMENT'],
+    ['a triangle of a vector', () => tensor([1]).tril(), 'ERR_SHAPE'],
+    ['a source that is not of the index', () => grid().scatter(0, grid(), grid().slice(1, 1)), 'ERR_SHAPE'],
+    ['a source of another dtype', () => grid().scatter(0, grid(), grid().to('float32')), 'ERR_DTYPE'],
+    ['classes that are floats', () => oneHot(tensor([1]), 2), 'ERR_DTYPE'],
+    ['an equation with other signs', () => einsum('...i->i', tensor([1])), 'ERR_SHAPE'],
+    ['an equation of other ranks', () => einsum('ij->i', tensor([1])), 'ERR_SHAPE'],
+    ['an equation whose letters differ', () => einsum('i,i->i', tensor([1]), tensor([1, 2])), 'ERR_SHAPE'],
+    ['an equation with a new letter', () => einsum('i->ij', tensor([1])), 'ERR_SHAPE'],
+    ['an equation with a letter twice', () => einsum('i->ii', tensor([1])), 'ERR_SHAPE'],
+    ['an equation for more tensors', () => einsum('i,j', tensor([1])), 'ERR_SHAPE'],
+    ['a decomposition of a vector', () => svd(tensor([1])), 'ERR_SHAPE'],
+    ['a decomposition in bfloat16', () => qr(tensor([[1]]).to('bfloat16')), 'ERR_DTYPE'],
+    ['a system that is not square', () => solve(tensor([[1, 2]]), tensor([[1]])), 'ERR_SHAPE'],
+    ['a norm of whole numbers', () => grid().norm(), 'ERR_DTYPE'],
+    ['a norm of no order', () => tensor([1]).norm(0, { p: Number.NaN }), 'ERR_ARGUMENT'],
+    ['a matrix norm of another order', () => matrixNorm(tensor([[1]]), 3), 'ERR_ARGUMENT'],
+    ['a matrix norm of a vector', () => matrixNorm(tensor([1])), 'ERR_SHAPE'],
+    ['a byte beyond 255', () => tensor([256], { dtype: 'uint8' }), 'ERR_RANGE'],
+    ['a fraction as int32', () => tensor([0.5], { dtype: 'int32' }), 'ERR_RANGE'],
+    ['a dtype that is refused', () => tensor([1], { dtype: 'float16' as never }), 'ERR_DTYPE'],
   ])('%s', (_, call, code) => {
     expect(call).toThrowError(expect.objectContaining({ code }))
   })

@@ -81,6 +81,8 @@ describe.each(devices())('on %s', (device) => {
     ['float32', [0.5, -3, 1e30]],
     ['bfloat16', [0.5, -3, 256]],
     ['int64', [0, -(2 ** 53 - 1), 7]],
+    ['int32', [0, -(2 ** 31), 2 ** 31 - 1]],
+    ['uint8', [0, 255, 7]],
     ['bool', [1, 0, 1]],
   ])('fromBytes: %s is read back as it was given', async (dtype, values) => {
     const expected = dtype === 'float32' ? values.map(Math.fround) : values

@@ -1,6 +1,6 @@
 // The shape rules agree with what the engine really computes, for random shapes: sizes 0 … 4, up to four axes.
 import fc from 'fast-check'
-import { cat, full, stack, Tensor, where, zeros } from 'quarterturn'
+import { cat, eye, full, oneHot, ones, stack, Tensor, where, zeros } from 'quarterturn'
 import { expect, test } from 'vitest'
 import type { OpName } from '../../src/tensor/ops/index.js'
 import { type Result, record } from '../../src/tensor/record.js'
@@ -155,6 +155,43 @@ property(
     const index = smaller.map((m, i) => (i === dim ? n : m))
     await agrees(zeros(shape).gather(dim, zeros(index, { dtype: 'int64' })))
     await agrees(zeros(shape).indexSelect(dim, zeros([n], { dtype: 'int64' })))
+    for (const op of ['scatter', 'scatterAdd'] as const)
+      await allAgree(op, [zeros(shape), zeros(index, { dtype: 'int64' }), zeros(index)], { dim })
+    await agrees(oneHot(zeros(index, { dtype: 'uint8' }), n + 1))
+  },
+)
+
+property(
+  'roll, triangles, padding with a constant and selections',
+  shapes(1).chain((shape) =>
+    fc.tuple(
+      fc.constant(shape),
+      subset(shape),
+      fc.integer({ min: -3, max: 3 }),
+      fc.array(fc.tuple(size, size), { minLength: 1, maxLength: shape.length }),
+    ),
+  ),
+  async ([shape, dims, by, sides]) => {
+    const x = zeros(shape)
+    await agrees(
+      x.roll(
+        dims.map(() => by),
+        dims,
+      ),
+    )
+    if (shape.length > 1) {
+      await agrees(x.tril(by))
+      await agrees(x.triu(by))
+    }
+    await allAgree('pad', [x], { padding: sides.flat(), mode: 'constant', value: 0 })
+    await allAgree('nonzero', [x], {})
+    await allAgree('maskedSelect', [x, x.eq(0)], {})
+    await allAgree('unique', [x], {})
+    const pairs = sides.slice(0, 3).map(([a, b]) => [a % 2, b % 2])
+    const image = [...shape.slice(0, 2), ...pairs.map(() => 2)]
+    if (image.length > pairs.length)
+      for (const mode of ['reflect', 'replicate', 'circular'])
+        if (!image.includes(0)) await allAgree('pad', [zeros(image)], { padding: pairs.flat(), mode, value: 0 })
   },
 )
 
@@ -165,6 +202,7 @@ property(
     for (const op of ['sum', 'mean', 'any', 'all', 'logSumExp'] as const)
       await allAgree(op, [zeros(shape)], { dims, keepDim })
     await allAgree('variance', [zeros(shape)], { dims, keepDim, correction: 0 })
+    await allAgree('norm', [zeros(shape)], { dims, keepDim, p: 2 })
     const extremes = shape.map((n) => Math.max(1, n))
     for (const op of ['amax', 'amin'] as const) await allAgree(op, [zeros(extremes)], { dims, keepDim })
     await agrees(zeros(shape).prod(undefined, { keepDim }))
@@ -181,6 +219,7 @@ property(
       x.argmax(dim, { keepDim }),
       x.argmin(dim, { keepDim }),
       x.cumsum(dim),
+      x.cumprod(dim),
       x.softmax(dim),
       x.logSoftmax(dim),
     ]) {
@@ -208,11 +247,34 @@ property(
   },
 )
 
+property('einsum and decompositions', fc.tuple(shapes(0, 2), size, size, size), async ([batch, m, n, k]) => {
+  await allAgree('einsum', [zeros([m, n]), zeros([n, k])], { equation: 'ij,jk->ki' })
+  await allAgree('einsum', [zeros([m, n, n])], { equation: 'ijj' })
+  const matrix = ones([...batch, m, n])
+  await allAgree('qr', [matrix], {})
+  await allAgree('svd', [matrix], {})
+  const square = eye(n).expand([...batch, n, n])
+  await allAgree('solve', [square, ones([...batch, n, k])], {})
+})
+
+property('attention', fc.tuple(shapes(0, 2), size, positive(2, 2), positive(1, 1)), async ([batch, l, [s, e], [v]]) => {
+  const [query, key, value] = [
+    zeros([...batch, l, e as number]),
+    zeros([...batch, s as number, e as number]),
+    zeros([...batch, s as number, v as number]),
+  ]
+  const rest = { scale: 1, keyLow: 0, keyHigh: 0, offset: 0 }
+  for (const mask of [undefined, ones([s as number]).eq(1), zeros([l, s as number])])
+    for (const causal of [false, true])
+      for (const p of [0, 0.5])
+        await allAgree('scaledDotProductAttention', [query, key, value, mask], { ...rest, causal, p })
+})
+
 const pair = (least: number, most: number): fc.Arbitrary<[number, number]> =>
   fc.tuple(fc.integer({ min: least, max: most }), fc.integer({ min: least, max: most }))
 
 property(
-  'conv2d and pooling',
+  'convolution, pooling and resampling',
   fc.record({
     b: size,
     c: fc.integer({ min: 1, max: 2 }),
@@ -237,18 +299,56 @@ property(
     await allAgree('maxPool2d', [x], window)
     await allAgree('avgPool2d', [x], window)
     await allAgree('adaptiveAvgPool2d', [x], { size })
+    await allAgree('adaptiveMaxPool2d', [x], { size })
+    for (const mode of ['nearest', 'bilinear', 'bicubic'])
+      await allAgree('interpolate', [x], { mode, alignCorners: false, size, scales: [] })
+    const first = <T>([head]: readonly T[]): [T] => [head as T]
+    const line = zeros([b, c * groups, image[0]])
+    const narrow = { stride: first(stride), padding: first(padding), dilation: first(dilation), groups }
+    await allAgree('conv1d', [line, zeros([o * groups, c, kernel[0]]), zeros([o * groups])], narrow)
+    for (const op of ['maxPool1d', 'avgPool1d'] as const)
+      await allAgree(op, [line], { kernel: first(kernel), stride: first(stride), padding: first(window.padding) })
+    for (const op of ['adaptiveAvgPool1d', 'adaptiveMaxPool1d'] as const)
+      await allAgree(op, [line], { size: first(size) })
+    for (const mode of ['nearest', 'linear'])
+      await allAgree('interpolate', [line], { mode, alignCorners: false, size: first(size), scales: [] })
+    const outputPadding = stride.map((step, i) => Math.max(step, dilation[i] as number) - 1)
+    const back = { stride, padding, dilation, groups, outputPadding }
+    await allAgree('convTranspose2d', [x, zeros([c * groups, o, ...kernel]), zeros([o * groups])], back)
+    await allAgree('convTranspose1d', [line, zeros([c * groups, o, kernel[0]])], {
+      ...narrow,
+      outputPadding: first(outputPadding),
+    })
   },
 )
 
 property(
-  'embedding, layerNorm and crossEntropy',
+  'embedding, normalisation and losses',
   fc.tuple(shapes(0, 3), fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 4 })),
   async ([shape, n, d]) => {
     const index = zeros(shape, { dtype: 'int64' })
     await allAgree('embedding', [zeros([n, d]), index], { paddingIndex: -1 })
     await allAgree('layerNorm', [zeros([...shape, n, d]), zeros([n, d]), undefined], { shape: [n, d], eps: 1e-5 })
-    for (const reduction of ['none', 'mean', 'sum'])
-      await allAgree('crossEntropy', [zeros([...shape, d]), index], { ignoreIndex: -100, reduction, labelSmoothing: 0 })
+    await allAgree('rmsNorm', [zeros([...shape, n, d]), zeros([n, d])], { shape: [n, d], eps: Number.NaN })
+    await allAgree('groupNorm', [zeros([n, 2 * d, ...shape]), zeros([2 * d])], { groups: 2, eps: 1e-5 })
+    const [x, weight] = [zeros([...shape, d]), ones([d])]
+    for (const reduction of ['none', 'mean', 'sum']) {
+      await allAgree('crossEntropy', [x, index, weight], { ignoreIndex: -100, reduction, labelSmoothing: 0 })
+      await allAgree('nllLoss', [x, index], { ignoreIndex: -100, reduction })
+      for (const op of ['mseLoss', 'l1Loss', 'huberLoss', 'smoothL1Loss', 'klDiv'] as const)
+        await allAgree(op, [x, x], { reduction, delta: 1, beta: 1, logTarget: false })
+      await allAgree('binaryCrossEntropyWithLogits', [x, x, undefined, weight], { reduction })
+      await allAgree('tripletMarginLoss', [x, x, x], { reduction, margin: 1, p: 2, eps: 1e-6, swap: true })
+      const rows = zeros([n, d])
+      await allAgree('cosineEmbeddingLoss', [rows, rows, ones([n])], { reduction, margin: 0 })
+      const lengths = ones([n], { dtype: 'int64' })
+      const target = ones([n, 1], { dtype: 'int64' })
+      await allAgree('ctcLoss', [zeros([n, d, d + 1]), target, lengths, lengths], {
+        reduction,
+        blank: 0,
+        zeroInfinity: true,
+      })
+    }
   },
 )
 
