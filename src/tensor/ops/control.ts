@@ -39,7 +39,7 @@ function step<A extends object>(options: (a: A) => readonly number[]): OpSpec<St
   return effect((a) => [a.n, a.policy, a.base, a.rates.length, ...a.rates, flag(a.masters), ...options(a)])
 }
 
-interface Moments {
+export interface Moments {
   beta1: number
   beta2: number
   eps: number
