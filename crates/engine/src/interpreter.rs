@@ -11,10 +11,7 @@ impl Op {
     /// Whether the operation itself never records gradients: it changes values in place.
     #[must_use]
     pub fn without_gradient(self) -> bool {
-        matches!(
-            self,
-            Op::Assign | Op::Sgd | Op::Adam | Op::AdamW | Op::NAdam | Op::RmsProp | Op::Lion | Op::Adafactor | Op::Average
-        )
+        matches!(self, Op::Assign | Op::Sgd | Op::Adam | Op::AdamW | Op::NAdam | Op::RmsProp | Op::Lion | Op::Adafactor | Op::Average)
     }
 }
 
@@ -28,6 +25,7 @@ pub fn run(call: &mut Call, outputs: usize) -> Outputs {
     Ok(made)
 }
 
+#[expect(clippy::too_many_lines, reason = "a line for each operation")]
 fn dispatch(call: &mut Call) -> Outputs {
     match call.op {
         Op::Free | Op::Read | Op::Mark | Op::Save | Op::Threads | Op::Define | Op::Undefine => {

@@ -59,11 +59,12 @@ impl Case {
     }
 }
 
+type ReserveLength = fn(&Shape, Options) -> usize;
 type ForwardPass = fn(&Context, &Layer, &mut Packed, Forward) -> Result<(), Error>;
 type BackwardPass = fn(&Context, &Layer, &mut Packed, Backward) -> Result<(), Error>;
 
 /// The kernel that a case is about.
-fn passes(name: &str) -> Option<(fn(&Shape, Options) -> usize, ForwardPass, BackwardPass)> {
+fn passes(name: &str) -> Option<(ReserveLength, ForwardPass, BackwardPass)> {
     match name.split('-').next()? {
         "lstm" => Some((lstm::reserve_len, lstm::forward, lstm::backward)),
         "gru" => Some((gru::reserve_len, gru::forward, gru::backward)),

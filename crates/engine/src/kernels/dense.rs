@@ -1,4 +1,4 @@
-//! lstm, gru, rnn: x, h_0, for the LSTM c_0, weight_ih, weight_hh, bias_ih, bias_hh, lengths; for rnn `relu`, then `reverse`, `recompute`.
+//! lstm, gru, rnn: x, `h_0`, for the LSTM `c_0`, `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`, lengths; for rnn `relu`, then `reverse`, `recompute`.
 use super::view::View;
 use super::{Call, Kernel, MOST_OUTPUTS, Packed, Plan, Refused, context, copy, refused};
 use quarterturn_kernels::elman::{self, Nonlinearity};
@@ -6,7 +6,7 @@ use quarterturn_kernels::recurrent::reference::{Inputs, OutputGradients};
 use quarterturn_kernels::recurrent::{Backward, Forward, Layer, Options, Shape, WeightGradients, Weights};
 use quarterturn_kernels::{gru, lstm};
 
-/// The place of c_0 among the inputs of the LSTM.
+/// The place of `c_0` among the inputs of the LSTM.
 const C_0: usize = 2;
 
 impl Call<'_> {
@@ -14,7 +14,7 @@ impl Call<'_> {
         self.kernel == Kernel::Lstm
     }
 
-    /// The place of weight_ih; weight_hh and the biases follow, then the lengths.
+    /// The place of `weight_ih`; `weight_hh` and the biases follow, then the lengths.
     fn weights(&self) -> usize {
         if self.has_c() { 3 } else { 2 }
     }
@@ -36,7 +36,7 @@ impl Call<'_> {
             self.expect(C_0, "c_0", &[batch, hidden])?;
         }
         self.expect(weights, "weight_ih", &[rows, input])?;
-        let first = if self.kernel == Kernel::Rnn { 1 } else { 0 };
+        let first = usize::from(self.kernel == Kernel::Rnn);
         // Not negative, and exact: the schema makes it an integer.
         let recompute = self.number(first + 1) as usize;
         Ok(Layer {

@@ -1,4 +1,4 @@
-//! scan: a, b, h_0, lengths; `reverse`. mingru, minlstm: p, h_0, lengths; `positive`, `reverse`.
+//! scan: a, b, `h_0`, lengths; `reverse`. mingru, minlstm: p, `h_0`, lengths; `positive`, `reverse`.
 use super::view::View;
 use super::{Call, Kernel, MOST_OUTPUTS, Plan, Refused, context, copy, refused};
 use quarterturn_kernels::mingru::{self, Candidate};
@@ -8,7 +8,7 @@ use quarterturn_kernels::scan::{self, Backward, Forward, Shape};
 use quarterturn_kernels::{Error, minlstm};
 
 impl Call<'_> {
-    /// How many tensors hold what the gates read; h_0 and the lengths follow.
+    /// How many tensors hold what the gates read; `h_0` and the lengths follow.
     fn tensors(&self) -> usize {
         if self.kernel == Kernel::Scan { 2 } else { 1 }
     }
@@ -32,7 +32,7 @@ impl Call<'_> {
     }
 
     fn scan_options(&self) -> Options<'_> {
-        let reverse = self.flag(if self.kernel == Kernel::Scan { 0 } else { 1 });
+        let reverse = self.flag(usize::from(self.kernel != Kernel::Scan));
         Options { reverse, lengths: self.optional(self.tensors() + 1), recompute: None }
     }
 

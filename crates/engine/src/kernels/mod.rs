@@ -223,6 +223,7 @@ fn copy<'a>(to: &mut View, from: impl IntoIterator<Item = &'a f64>) {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "as map_err gives it")]
 fn refused(error: quarterturn_kernels::Error) -> String {
     error.to_string()
 }

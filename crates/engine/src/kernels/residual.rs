@@ -1,4 +1,4 @@
-//! highway, residual_norm, residual_mlp: rows are all axes of x but the last.
+//! highway, `residual_norm`, `residual_mlp`: rows are all axes of x but the last.
 use super::view::View;
 use super::{Call, MOST_OUTPUTS, Packed, Plan, Refused, context, copy, refused};
 
@@ -17,7 +17,7 @@ impl Call<'_> {
 
 /// x, weight, bias; `relu`.
 pub mod highway {
-    use super::*;
+    use super::{Call, MOST_OUTPUTS, Packed, Plan, Refused, View, context, copy, refused};
     use quarterturn_kernels::highway::{self, Backward, Forward, Nonlinearity, Shape, Stack};
 
     fn stack<'a, F>(call: &'a Call) -> Refused<Stack<'a, F>> {
@@ -68,7 +68,7 @@ pub mod highway {
 
 /// x, residual, weight, bias; `rms`, `eps`. Backward has only the weights and the sum.
 pub mod norm {
-    use super::*;
+    use super::{Call, MOST_OUTPUTS, Plan, Refused, View, context, copy, refused, rows_and_width};
     use quarterturn_kernels::residual_norm::reference::{self, Inputs};
     use quarterturn_kernels::residual_norm::{self, Backward, Forward, Kind, Norm, Shape};
 
@@ -136,9 +136,9 @@ pub mod norm {
     }
 }
 
-/// x, norm_weight, norm_bias, weight_1, bias_1, weight_2, bias_2; `eps`.
+/// x, `norm_weight`, `norm_bias`, `weight_1`, `bias_1`, `weight_2`, `bias_2`; `eps`.
 pub mod mlp {
-    use super::*;
+    use super::{Call, MOST_OUTPUTS, Packed, Plan, Refused, View, context, copy, refused};
     use quarterturn_kernels::residual_mlp::{self, Backward, Block, Forward, Shape, Weights};
 
     fn block<'a, F>(call: &'a Call) -> Refused<Block<'a, F>> {

@@ -171,7 +171,9 @@ fn second_moment<'a>(target: &Tensor, states: [Option<&'a Tensor>; 3]) -> Result
     let shape = target.size();
     let fits = |state: &Tensor, ones: &[usize]| {
         let mut expected = shape.clone();
-        ones.iter().for_each(|from_end| expected[shape.len() - from_end] = 1);
+        for from_end in ones {
+            expected[shape.len() - from_end] = 1;
+        }
         state.size() == expected
     };
     match states {
@@ -191,7 +193,8 @@ pub fn average(call: &mut Call) -> Outputs {
     for (target, source) in targets.iter().zip(&sources) {
         same_shape("the source of an average", target, source)?;
     }
-    let sources = targets.iter().zip(sources).map(|(target, source)| Ok(source.f_to_device_(target.device(), kind(target)?, false, false)?));
+    let sources =
+        targets.iter().zip(sources).map(|(target, source)| Ok(source.f_to_device_(target.device(), kind(target)?, false, false)?));
     let sources = sources.collect::<Result<Vec<_>, Fault>>()?;
     shim::average(&targets, &sources.iter().collect::<Vec<_>>(), weight)?;
     Ok(Vec::new())

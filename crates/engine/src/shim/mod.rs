@@ -8,8 +8,8 @@ use tch::Tensor;
 use torch_sys::C_tensor;
 
 pub use optimizer::{
-    Adafactor, Adam, Lion, NAdam, RmsProp, SecondMoment, Sgd, adafactor, average, first_not_finite, fused_adam, fused_sgd, lion, nadam, rmsprop,
-    total_norm,
+    Adafactor, Adam, Lion, NAdam, RmsProp, SecondMoment, Sgd, adafactor, average, first_not_finite, fused_adam, fused_sgd, lion, nadam,
+    rmsprop, total_norm,
 };
 
 type Handle = *mut C_tensor;

@@ -104,7 +104,7 @@ pub struct Adam {
     pub beta2: f64,
     pub eps: f64,
     pub weight_decay: f64,
-    /// Weight decay apart from the gradient, as AdamW has it.
+    /// Weight decay apart from the gradient, as `AdamW` has it.
     pub decoupled: bool,
 }
 
@@ -224,9 +224,7 @@ pub fn lion(lists: [&[&Tensor]; 3], rule: Lion) -> Result<(), Fault> {
     equally_long(parameters.len(), &[gradients.len(), means.len()])?;
     let Lion { lr, beta1, beta2, weight_decay } = rule;
     // SAFETY: every pointer is valid for the call, and all lists have the given length.
-    check(unsafe {
-        qt_lion(parameters.as_ptr(), gradients.as_ptr(), means.as_ptr(), parameters.len(), lr, beta1, beta2, weight_decay)
-    })
+    check(unsafe { qt_lion(parameters.as_ptr(), gradients.as_ptr(), means.as_ptr(), parameters.len(), lr, beta1, beta2, weight_decay) })
 }
 
 /// What a `nadam` step is told besides its tensors.
