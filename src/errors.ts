@@ -18,6 +18,7 @@ export type ErrorCode =
   | 'ERR_BUSY'
   | 'ERR_CALLBACK'
   | 'ERR_CHECKPOINT'
+  | 'ERR_DATA'
   | 'ERR_IO'
   | 'ERR_NATIVE'
 
@@ -155,6 +156,20 @@ export class CheckpointError extends QuarterturnError {
   }
 }
 
+/** Data that are malformed, with the place where that is known: `ERR_DATA`. */
+export class DataError extends QuarterturnError {
+  /** Line of the file, from 1. */
+  readonly line: number | undefined
+  /** Column of the line, from 1. */
+  readonly column: number | undefined
+
+  constructor(message: string, { line, column, ...details }: ErrorDetails & { line?: number; column?: number } = {}) {
+    super('ERR_DATA', message, details)
+    this.line = line
+    this.column = column
+  }
+}
+
 /** The file system refused: `ERR_IO`; the message names the path and the system's own code. */
 export class FileError extends QuarterturnError {
   constructor(message: string, details?: ErrorDetails) {
@@ -200,6 +215,7 @@ const builders: Record<ErrorCode, Builder> = {
   ERR_BUSY: (m, d) => new BusyError(m, d),
   ERR_CALLBACK: (m, d) => new CallbackError(m, d),
   ERR_CHECKPOINT: (m, d) => new CheckpointError(m, d),
+  ERR_DATA: (m, d) => new DataError(m, d),
   ERR_IO: (m, d) => new FileError(m, d),
   ERR_NATIVE: (m, d) => new NativeError(m, d),
 }

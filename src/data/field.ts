@@ -13,9 +13,14 @@ export type Row = number | boolean | bigint | TypedArray | readonly Row[]
 
 /**
  * What a field may be given as, the first axis being the rows: nested arrays, in which sequences may differ in length; a typed array, flat or with its
- * shape; a tensor.
+ * shape; a tensor; rows that are made or read when they are asked for.
  */
-export type FieldData = Tensor | TypedArray | { readonly data: TypedArray; readonly shape: Shape } | readonly Row[]
+export type FieldData =
+  | Tensor
+  | TypedArray
+  | { readonly data: TypedArray; readonly shape: Shape }
+  | readonly Row[]
+  | Rows
 
 export interface FieldOptions {
   /** Where the rows are put; tensors stay where they are if none is named. */
@@ -30,15 +35,26 @@ export interface Selection {
   readonly start: number | undefined
 }
 
-export interface Field {
-  readonly rows: number
-  /** The length of each row; undefined where rows are scalars. */
+/** Rows from which a loader makes batches: those of arrays are kept in the engine; others are made or read when a batch asks for them. */
+export abstract class Rows {
+  abstract readonly rows: number
+  /** The length of each row; undefined where rows are scalars or all of one length. */
   readonly lengths: Int32Array | undefined
   /** The tensor of a batch: [B, …], or [B, T, …] with T the longest of these sequences. */
-  batch(selection: Selection): Tensor
+  abstract batch(selection: Selection): Tensor
 }
 
-export function makeField(name: string, data: FieldData, options: FieldOptions): Field {
+/** Rows that must be waited for: `read` gives what makes the tensor of a batch, to be called once. */
+export abstract class DistantRows extends Rows {
+  abstract read(selection: Selection): Promise<() => Tensor>
+
+  override batch(): Tensor {
+    throw new ArgumentError('Loader: these rows must be read first', { op: 'Loader' })
+  }
+}
+
+export function makeField(name: string, data: FieldData, options: FieldOptions): Rows {
+  if (data instanceof Rows) return data
   if (data instanceof Tensor) return new Rectangle(name, ownHandle(data), options)
   if (ArrayBuffer.isView(data)) return new Rectangle(name, tensor(data as TypedArray, typed(options.dtype)), options)
   if (Array.isArray(data)) return fromRows(name, data as readonly Row[], options)
@@ -64,12 +80,13 @@ function ownHandle(data: Tensor): Tensor {
 }
 
 /** Rows of one shape. */
-class Rectangle implements Field {
+class Rectangle extends Rows {
   readonly rows: number
-  readonly lengths: Int32Array | undefined
+  override readonly lengths: Int32Array | undefined
   readonly #data: Tensor
 
   constructor(name: string, data: Tensor, { device, dtype }: FieldOptions) {
+    super()
     if (data.rank === 0)
       throw new ShapeError(`Loader: ${name} must have rows, got a scalar`, {
         op: 'Loader',
@@ -90,12 +107,13 @@ class Rectangle implements Field {
 }
 
 /** Sequences of different lengths, one after another in one tensor whose last row is the padding. */
-class Sequences implements Field {
-  readonly lengths: Int32Array
+class Sequences extends Rows {
+  override readonly lengths: Int32Array
   readonly #offsets: Int32Array
   readonly #steps: Tensor
 
   constructor(steps: Tensor, lengths: Int32Array) {
+    super()
     this.lengths = lengths
     this.#offsets = new Int32Array(lengths.length)
     for (let i = 1; i < lengths.length; i++)
@@ -104,7 +122,7 @@ class Sequences implements Field {
     unscope(steps)
   }
 
-  get rows(): number {
+  override get rows(): number {
     return this.lengths.length
   }
 
@@ -123,7 +141,7 @@ class Sequences implements Field {
   }
 }
 
-function fromRows(name: string, data: readonly Row[], options: FieldOptions): Field {
+function fromRows(name: string, data: readonly Row[], options: FieldOptions): Rows {
   const values = new Values(name)
   const lengths = new Int32Array(data.length)
   const scalar = typeof data[0] !== 'object'
@@ -250,7 +268,7 @@ class Values {
 }
 
 /** Whole numbers as int64, written by halves: making bigints takes twenty times longer. */
-function int64(values: Int32Array | Float64Array): BigInt64Array {
+export function int64(values: Int32Array | Float64Array): BigInt64Array {
   const out = new BigInt64Array(values.length)
   const halves = new Int32Array(out.buffer)
   for (let i = 0; i < values.length; i++) {

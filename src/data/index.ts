@@ -1,3 +1,8 @@
-// Datasets and loaders.
-export type { FieldData, Row } from './field.js'
+// Tables, datasets and loaders.
+export { DistantRows, type FieldData, type Row, Rows, type Selection } from './field.js'
 export { type Batch, type Fields, Loader, type LoaderOptions, type LoaderState } from './loader.js'
+export { type CsvOptions, readCsv } from './read-csv.js'
+export { Scaling, type ScalingData, type ScalingKind } from './scaling.js'
+export type { ByteStream, Source } from './source.js'
+export { type ColumnData, type ColumnType, type Filling, Table } from './table.js'
+export { type Parts, type Series, type WindowLoader, type WindowOptions, Windows, windows } from './windows.js'

@@ -1,5 +1,5 @@
 // Loader: batches over arrays, made in the engine, in an order that a saved state continues exactly.
-import { ArgumentError, CheckpointError, ShapeError } from '../errors.js'
+import { ArgumentError, CheckpointError, OutOfRangeError, ShapeError } from '../errors.js'
 import { type DeviceLike, device } from '../tensor/device.js'
 import { checkDType, type DType } from '../tensor/dtype.js'
 import { Pace } from '../tensor/pace.js'
@@ -8,7 +8,7 @@ import { Generator, type GeneratorState, generator } from '../tensor/random.js'
 import { scope } from '../tensor/scope.js'
 import { whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
-import { type Field, type FieldData, makeField } from './field.js'
+import { DistantRows, type FieldData, makeField, type Rows, type Selection } from './field.js'
 import { batches, makeOrder, type Order } from './order.js'
 
 export type Fields = Readonly<Record<string, FieldData>>
@@ -33,6 +33,8 @@ export interface LoaderOptions<F extends Fields> {
   dtypes?: { readonly [K in keyof F]?: DType }
   /** How many batches may be queued ahead of the engine. @default 2 */
   prefetch?: number
+  /** The rows that are gone through, for example a part that `splitByHash` gave (default: all). */
+  rows?: ArrayLike<number>
   /** Where the rows are kept and batches are made (default: tensors stay where they are, arrays go to the CPU). */
   device?: DeviceLike
 }
@@ -67,7 +69,9 @@ export interface LoaderState {
 export class Loader<F extends Fields> implements AsyncIterable<Batch<F>> {
   /** Rows of the dataset. */
   readonly rows: number
-  readonly #fields: [name: string, field: Field][]
+  readonly #fields: [name: string, field: Rows][]
+  /** The rows that are gone through; undefined for all. */
+  readonly #subset: Int32Array | undefined
   readonly #batch: number
   readonly #shuffle: boolean
   readonly #dropLast: boolean
@@ -115,7 +119,9 @@ export class Loader<F extends Fields> implements AsyncIterable<Batch<F>> {
       const dtype = types[name] === undefined ? undefined : checkDType(types[name], 'Loader')
       return [name, makeField(name, data, { device: place, dtype, padding: paddings[name] })]
     })
-    this.rows = commonRows(this.#fields)
+    const available = commonRows(this.#fields)
+    this.#subset = options.rows === undefined ? undefined : checkSubset(options.rows, available)
+    this.rows = this.#subset?.length ?? available
     const buckets = typeof bucketBy === 'string' ? [bucketBy] : [...bucketBy]
     this.#keys = buckets.length === 0 ? undefined : buckets.map((name) => this.#lengths(name, fields))
     this.#shuffle = shuffle
@@ -177,11 +183,21 @@ export class Loader<F extends Fields> implements AsyncIterable<Batch<F>> {
     const iteration = ++this.#iteration
     const pace = new Pace(this.#prefetch)
     const count = order.starts.length - 1
-    for (let step = this.#position; step < count; step++) {
-      const batch = this.#make(order, step)
-      if (iteration === this.#iteration) this.#position = step + 1
-      yield batch
-      await pace.turn()
+    const first = this.#position
+    let coming = first < count ? this.#read(order, first) : undefined
+    try {
+      for (let step = first; step < count; step++) {
+        const makers = coming instanceof Promise ? await coming : coming
+        coming = step + 1 < count ? this.#read(order, step + 1) : undefined
+        const batch = this.#make(makers as Makers, step)
+        if (iteration === this.#iteration) this.#position = step + 1
+        yield batch
+        await pace.turn()
+      }
+    } finally {
+      // What was read for a batch that nobody wants any more is freed.
+      if (coming instanceof Promise)
+        coming.then((makers) => scope(() => void makers.map(([, make]) => make()))).catch(() => {})
     }
     if (iteration === this.#iteration) this.#advance(next)
   }
@@ -212,15 +228,29 @@ export class Loader<F extends Fields> implements AsyncIterable<Batch<F>> {
     this.#position = 0
   }
 
-  #make({ rows, starts }: Order, step: number): Batch<F> {
+  /** What makes the tensors of a batch: at once, or after reading. */
+  #read({ rows, starts }: Order, step: number): Makers | Promise<Makers> {
     const start = starts[step] as number
-    const selection = {
-      rows: rows.subarray(start, starts[step + 1]),
-      start: this.#shuffle || this.#keys !== undefined ? undefined : start,
+    const ordered = rows.subarray(start, starts[step + 1])
+    const subset = this.#subset
+    const selection: Selection = {
+      rows: subset === undefined ? ordered : ordered.map((row) => subset[row] as number),
+      start: this.#shuffle || this.#keys !== undefined || subset !== undefined ? undefined : start,
     }
+    const makers = this.#fields.map(([name, field]): [string, (() => Tensor) | Promise<() => Tensor>] => [
+      name,
+      field instanceof DistantRows ? field.read(selection) : () => field.batch(selection),
+    ])
+    if (!makers.some(([, maker]) => maker instanceof Promise)) return makers as Makers
+    const all = Promise.all(makers.map(async ([name, maker]): Promise<Makers[number]> => [name, await maker]))
+    all.catch(() => {}) // said where the batch is awaited
+    return all
+  }
+
+  #make(makers: Makers, step: number): Batch<F> {
     return scope(() => {
       const batch: Record<string, Tensor | number> = {}
-      for (const [name, field] of this.#fields) batch[name] = field.batch(selection)
+      for (const [name, make] of makers) batch[name] = make()
       batch.step = step
       return batch as Batch<F>
     })
@@ -236,11 +266,31 @@ export class Loader<F extends Fields> implements AsyncIterable<Batch<F>> {
         got: name,
       })
     }
-    return field.lengths
+    const { lengths } = field
+    return this.#subset === undefined ? lengths : this.#subset.map((row) => lengths[row] as number)
   }
 }
 
-function commonRows(fields: readonly [string, Field][]): number {
+/** What makes the tensors of a batch, by field. */
+type Makers = (readonly [name: string, make: () => Tensor])[]
+
+function checkSubset(rows: ArrayLike<number>, available: number): Int32Array {
+  const list = Int32Array.from(rows)
+  const wrong = list.findIndex((row, i) => row !== rows[i] || row < 0 || row >= available)
+  if (wrong >= 0) {
+    const got = String(rows[wrong])
+    throw new OutOfRangeError(`Loader: rows must be whole numbers from 0 to ${available - 1}, got ${got}`, {
+      op: 'Loader',
+      expected: `0 … ${available - 1}`,
+      got,
+    })
+  }
+  if (list.length === 0)
+    throw new ArgumentError('Loader: rows names no row', { op: 'Loader', expected: 'rows', got: 'none' })
+  return list
+}
+
+function commonRows(fields: readonly [string, Rows][]): number {
   const [first, ...others] = fields
   if (first === undefined)
     throw new ArgumentError('Loader: at least one field is needed', { op: 'Loader', expected: 'fields', got: 'none' })
