@@ -19,16 +19,17 @@ export class Dropout extends Module {
 
   constructor(p = 0.5) {
     super()
-    if (!(p >= 0 && p <= 1))
-      throw new ArgumentError(`Dropout: p must be within 0 … 1, got ${String(p)}`, {
-        op: 'Dropout',
-        expected: '0 … 1',
-        got: String(p),
-      })
-    this.p = p
+    this.p = probability(p, 'p', 'Dropout')
   }
 
   forward(x: Tensor): Tensor {
     return dropout(x, this.p, { training: this.training })
   }
+}
+
+/** An option that must be within 0 … 1. */
+export function probability(value: number, name: string, op: string): number {
+  if (value >= 0 && value <= 1) return value
+  const [expected, got] = ['0 … 1', String(value)]
+  throw new ArgumentError(`${op}: ${name} must be within ${expected}, got ${got}`, { op, expected, got })
 }

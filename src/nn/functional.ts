@@ -16,6 +16,7 @@ export * from './gated-scan.js'
 export * from './loss.js'
 export * from './recurrence.js'
 export * from './residual.js'
+export { rotary } from './rotary.js'
 export * from './scaled-dot-product-attention.js'
 export type { HiddenState, Lengths, ScanOptions } from './sequence.js'
 
@@ -133,31 +134,3 @@ export function pad<D extends DType>(
   for (const size of padding) whole(size, 'padding', 'pad')
   return call<D>('pad', [x], { padding: [...padding], mode, value })
 }
-
-// ---- Activations ---------------------------------------------------------------------------------------------------
-
-/** x·Φ(x), Φ the normal distribution function; `approximate`: by tanh. */
-export function gelu<D extends DType>(
-  x: Tensor<D>,
-  { approximate = false }: { approximate?: boolean } = {},
-): Tensor<D> {
-  return call<D>('gelu', [x], { approximate })
-}
-
-/** x·σ(x) */
-export function silu<D extends DType>(x: Tensor<D>): Tensor<D> {
-  return call<D>('silu', [x], {})
-}
-
-/** log(1 + eˣ) */
-export function softplus<D extends DType>(x: Tensor<D>): Tensor<D> {
-  return call<D>('softplus', [x], {})
-}
-
-/** x for x > 0, slope·x otherwise */
-export function leakyRelu<D extends DType>(x: Tensor<D>, slope = 0.01): Tensor<D> {
-  return call<D>('leakyRelu', [x], { slope })
-}
-
-export const softmax = <D extends DType>(x: Tensor<D>, dim: number): Tensor<D> => x.softmax(dim)
-export const logSoftmax = <D extends DType>(x: Tensor<D>, dim: number): Tensor<D> => x.logSoftmax(dim)

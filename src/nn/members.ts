@@ -16,6 +16,11 @@ export interface Members {
 
 type Entries = Iterable<readonly [key: unknown, value: unknown]>
 
+/** A field's name as torch's files have it: `inProjWeight` is `in_proj_weight`. */
+export function snakeCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+}
+
 /** Walks everything below `root`; `entriesOf` gives the entries of a module and undefined for what is none. */
 export function findMembers(root: Module, entriesOf: (value: object) => Entries | undefined): Members {
   const members: Members = { modules: new Map(), variables: new Map(), owners: new Map(), aliases: new Map() }

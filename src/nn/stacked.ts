@@ -7,6 +7,7 @@ import { sameShape, show, whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { dropout } from './functional.js'
 import type { ParameterOptions } from './linear.js'
+import { snakeCase } from './members.js'
 import { Module } from './module.js'
 import { type Lengths, lengthsTensor } from './sequence.js'
 
@@ -86,7 +87,7 @@ export abstract class Stacked<W extends object> extends Module {
     const directions = this.bidirectional ? 2 : 1
     for (const [i, weights] of this.weights.entries()) {
       const suffix = `l${Math.floor(i / directions)}${i % directions === 1 ? '_reverse' : ''}`
-      for (const [name, weight] of Object.entries(weights)) yield [`${snake(name)}_${suffix}`, weight]
+      for (const [name, weight] of Object.entries(weights)) yield [`${snakeCase(name)}_${suffix}`, weight]
     }
     // What a subclass adds in fields of its own.
     for (const [key, value] of Object.entries(this)) if (key !== 'weights') yield [key, value]
@@ -150,8 +151,4 @@ export abstract class Stacked<W extends object> extends Module {
         throw wrong(`state.${name}`, expected, part === undefined ? 'none' : show(part.shape))
     }
   }
-}
-
-function snake(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 }

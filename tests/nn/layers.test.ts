@@ -1,5 +1,5 @@
 // Layers other than the recurrent ones: values against plain numbers, running statistics, modes, what they refuse.
-import { grad, manualSeed, memory, nn, normal, type Tensor, tensor, uniform, zeros } from 'quarterturn'
+import { grad, manualSeed, memory, nn, normal, type Tensor, tensor, uniform, Variable, zeros } from 'quarterturn'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { expectClose } from '../tolerances.js'
 
@@ -346,9 +346,32 @@ test('activations compute their formulas', async () => {
     [new nn.Softmax(), (v) => Math.exp(v) / total],
     [new nn.LogSoftmax(), (v) => v - Math.log(total)],
     [new nn.Identity(), (v) => v],
+    [new nn.ELU(0.5), (v) => (v > 0 ? v : 0.5 * Math.expm1(v))],
+    [new nn.SELU(), (v) => 1.0507009873554805 * (v > 0 ? v : 1.6732632423543772 * Math.expm1(v))],
+    [new nn.CELU(2), (v) => (v > 0 ? v : 2 * Math.expm1(v / 2))],
+    [new nn.Mish(), (v) => v * Math.tanh(Math.log1p(Math.exp(v)))],
+    [new nn.ReLU6(), (v) => Math.min(Math.max(v, 0), 6)],
+    [new nn.Hardtanh({ low: -0.5, high: 1 }), (v) => Math.min(Math.max(v, -0.5), 1)],
+    [new nn.Hardsigmoid(), (v) => Math.min(Math.max(v / 6 + 0.5, 0), 1)],
+    [new nn.Hardswish(), (v) => v * Math.min(Math.max(v / 6 + 0.5, 0), 1)],
+    [new nn.LogSigmoid(), (v) => -Math.log1p(Math.exp(-v))],
+    [new nn.Softsign(), (v) => v / (1 + Math.abs(v))],
+    [new nn.PReLU(1, f64), (v) => (v > 0 ? v : 0.25 * v)],
   ]
   for (const [layer, formula] of cases)
     expectClose(await numbers(layer.forward(x)), points.map(formula), 'float64', layer.constructor.name)
+})
+
+test('activations refuse weights and sizes that do not fit, and stay finite far out', async () => {
+  expect(() => new nn.PReLU(3).forward(zeros([2, 4]))).toThrow(code('ERR_SHAPE'))
+  expect(() => new nn.GLU().forward(zeros([2, 3]))).toThrow(code('ERR_SHAPE'))
+  expect(new nn.PReLU(3).forward(zeros([2, 3])).shape).toEqual([2, 3])
+  const x = new Variable(tensor([-1e4, 1e4], f64))
+  for (const layer of [new nn.ELU(), new nn.SELU(), new nn.CELU(), new nn.Mish(), new nn.LogSigmoid()]) {
+    const y = layer.forward(x)
+    const [value, gradient] = [await numbers(y), await numbers(grad(y.sum(), [x]).get(x))]
+    expect([...value, ...gradient].every(Number.isFinite), layer.constructor.name).toBe(true)
+  }
 })
 
 test('Flatten joins the axes named, by default all but the batch', () => {

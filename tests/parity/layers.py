@@ -91,7 +91,35 @@ class ResidualMLP(nn.Module):
         return x + self.linear2(F.gelu(self.linear1(self.norm(x)), approximate="tanh"))
 
 
+class Decoder(nn.Module):
+    """Two layers and a norm over a memory, as torch's stack has them but with starts of their own."""
+
+    def __init__(self, **options):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.TransformerDecoderLayer(8, 2, 12, 0.0, batch_first=True, norm_first=True, **options) for _ in range(2))
+        self.norm = nn.LayerNorm(8)
+
+    def forward(self, x, memory, **masks):
+        for layer in self.layers:
+            x = layer(x, memory, **masks)
+        return self.norm(x)
+
+
+class Activations(nn.Module):
+    """Their outputs side by side. Gradients here have 1/α of CELU and 1/6 in float32, in float64 too: an exact 1/α, and no Hardsigmoid and Hardswish."""
+
+    def __init__(self):
+        super().__init__()
+        self.each = nn.ModuleList([nn.ELU(0.7), nn.SELU(), nn.CELU(2.0), nn.Mish(), nn.ReLU6(), nn.Hardtanh(-0.3, 0.5),
+                                   nn.LogSigmoid(), nn.Softsign(), nn.PReLU(4), nn.PReLU(), nn.GLU()])
+
+    def forward(self, x):
+        return torch.cat([activation(x) for activation in self.each], -1)
+
+
 def layers():
+    parametrizations = nn.utils.parametrizations
+    transformer = {"dropout": 0.0, "batch_first": True}
     recurrent = {"num_layers": 2, "bidirectional": True, "batch_first": True}
     state = {"h": (4, 2, 4), "c": (4, 2, 4)}
     return {
@@ -114,15 +142,58 @@ def layers():
         "batchNorm1d": (nn.BatchNorm1d(3), {"x": (7, 3)}),
         "conv2d": (nn.Conv2d(4, 6, (3, 2), stride=(2, 1), padding=(1, 0), groups=2), {"x": (2, 4, 7, 5)}),
         "residual": (Residual(), {"x": (3, 2, 9, 8)}),
+        "activations": (Activations(), {"x": (2, 4, 6)}),
+        "rmsNorm": (nn.RMSNorm(5), {"x": (2, 3, 5)}),
+        "groupNorm": (nn.GroupNorm(2, 4), {"x": (3, 4, 5)}),
+        "conv1d": (nn.Conv1d(4, 6, 3, stride=2, padding=1, dilation=2, groups=2), {"x": (2, 4, 9)}),
+        "convTranspose1d": (nn.ConvTranspose1d(4, 6, 3, stride=2, padding=1, output_padding=1, groups=2), {"x": (2, 4, 5)}),
+        "convTranspose2d": (nn.ConvTranspose2d(3, 2, (3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 2)), {"x": (2, 3, 4, 5)}),
+        "pools": (nn.Sequential(nn.Conv1d(2, 3, 1), nn.MaxPool1d(3, 1, 1), nn.AvgPool1d(2), nn.AdaptiveAvgPool1d(4), nn.Upsample(scale_factor=2, mode="linear")), {"x": (2, 2, 13)}),
+        "attention": (nn.MultiheadAttention(8, 2, batch_first=True), {"x": (3, 5, 8)}),
+        "attentionToMemory": (nn.MultiheadAttention(8, 4, batch_first=True), {"x": (2, 4, 8), "key": (2, 6, 8), "value": (2, 6, 8)}),
+        "encoderLayer": (nn.TransformerEncoderLayer(8, 2, 12, activation="gelu", **transformer), {"x": (3, 5, 8)}),
+        "encoderLayerNormFirst": (nn.TransformerEncoderLayer(8, 2, 12, norm_first=True, bias=False, **transformer), {"x": (3, 5, 8)}),
+        "decoderLayer": (nn.TransformerDecoderLayer(8, 2, 12, **transformer), {"x": (2, 4, 8), "memory": (2, 6, 8)}),
+        "decoder": (Decoder(), {"x": (3, 5, 8), "memory": (3, 6, 8)}),
+        "weightNorm": (nn.Sequential(parametrizations.weight_norm(nn.Linear(4, 5)), parametrizations.weight_norm(nn.Linear(5, 3), dim=1)), {"x": (2, 4)}),
+        "weightNormOfImages": (parametrizations.weight_norm(nn.Conv2d(2, 3, (2, 3))), {"x": (2, 2, 5, 5)}),
+        "spectralNorm": (parametrizations.spectral_norm(nn.Linear(4, 5)), {"x": (2, 4)}),
+        "spectralNormOfImages": (parametrizations.spectral_norm(nn.ConvTranspose2d(3, 2, 2), n_power_iterations=2), {"x": (2, 3, 4, 4)}),
     }
 
 
-# Of the layers "…WithLengths".
+# Of the layers "…WithLengths", and of the padding of "attention", "encoderLayer" and "decoder".
 LENGTHS = [3, 5, 2]
 
 
-def forward(model, inputs, lengths=None):
+def attention(model, name, inputs):
+    """Self-attention with padding and, in the decoder, a causal mask; torch's masks are true where something is hidden."""
+    x = inputs["x"]
+    length = x.shape[1]
+    padding = torch.arange(length) >= torch.tensor(LENGTHS)[:, None]
+    # Added to the products.
+    causal = torch.full((length, length), -torch.inf, dtype=torch.float64).triu(1)
+    if name == "attention":
+        return model(x, x, x, key_padding_mask=padding, need_weights=False)[0]
+    if name == "attentionToMemory":
+        return model(*inputs.values(), need_weights=False)[0]
+    if name == "encoderLayer":
+        return model(x, src_key_padding_mask=padding)
+    if name == "encoderLayerNormFirst":
+        return model(x, src_mask=causal)
+    if name == "decoderLayer":
+        return model(*inputs.values(), tgt_mask=causal)
+    far = torch.arange(6) >= torch.tensor(LENGTHS)[:, None]
+    return model(*inputs.values(), tgt_mask=causal, memory_key_padding_mask=far)
+
+
+ATTENTION = (nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerDecoderLayer, Decoder)
+
+
+def forward(model, name, inputs, lengths=None):
     """The named results of a layer."""
+    if isinstance(model, ATTENTION):
+        return {"output": attention(model, name, inputs)}
     if isinstance(model, (nn.LSTM, nn.GRU, nn.RNN)):
         x = inputs["x"]
         if lengths is not None:
@@ -155,7 +226,7 @@ def layer_tensors(cotangent):
     for name, (model, shapes) in layers().items():
         model = model.double()
         lengths = LENGTHS if name.endswith("WithLengths") else None
-        if name in ("batchNorm1d", "layerNorm"):
+        if name in ("batchNorm1d", "layerNorm", "rmsNorm", "groupNorm"):
             for parameter in model.parameters():
                 nn.init.normal_(parameter)
         inputs = {}
@@ -168,13 +239,13 @@ def layer_tensors(cotangent):
 
         put("state", initial)
         put("input", inputs)
-        outputs = forward(model, inputs, lengths)
+        outputs = forward(model, name, inputs, lengths)
         put("output", outputs)
         leaves = {**{f"input {key}": x for key, x in inputs.items() if x.requires_grad}, **dict(model.named_parameters())}
         loss = sum((y * cotangent(y, k)).sum() for k, y in enumerate(outputs.values()))
         put("gradient", dict(zip(leaves, torch.autograd.grad(loss, leaves.values()))))
         model.eval()
-        put("evaluated", forward(model, inputs, lengths))
+        put("evaluated", forward(model, name, inputs, lengths))
         model.train()
 
         fixed = {key: x.detach() for key, x in inputs.items()}
@@ -186,7 +257,7 @@ def layer_tensors(cotangent):
             losses = []
             for _ in range(10):
                 optimizer.zero_grad()
-                loss = (forward(model, fixed, lengths)["output"] - target).square().mean()
+                loss = (forward(model, name, fixed, lengths)["output"] - target).square().mean()
                 loss.backward()
                 optimizer.step()
                 losses.append(loss.detach())

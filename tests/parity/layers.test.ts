@@ -1,6 +1,19 @@
 // Layers against PyTorch's: its state dict is loaded, then outputs, every gradient, and ten steps of training with each optimizer are compared.
 import { fileURLToPath } from 'node:url'
-import { type Device, devices, grad, loadCheckpointFile, nn, optim, type Tensor, tensor, Variable } from 'quarterturn'
+import {
+  arange,
+  cat,
+  type Device,
+  devices,
+  full,
+  grad,
+  loadCheckpointFile,
+  nn,
+  optim,
+  type Tensor,
+  tensor,
+  Variable,
+} from 'quarterturn'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { expectClose } from '../tolerances.js'
 import { cotangent, numbersOf } from './checkOp.js'
@@ -33,6 +46,37 @@ class Residual extends nn.Module {
   }
 }
 
+/** The `Decoder` of layers.py. */
+class Decoder extends nn.TransformerDecoder {
+  constructor() {
+    super(8, 2, { numLayers: 2, normFirst: true, dimFeedforward: 12, dropout: 0 })
+  }
+}
+
+/** Their outputs side by side. */
+class Activations extends nn.Module {
+  each = [
+    new nn.ELU(0.7),
+    new nn.SELU(),
+    new nn.CELU(2),
+    new nn.Mish(),
+    new nn.ReLU6(),
+    new nn.Hardtanh({ low: -0.3, high: 0.5 }),
+    new nn.LogSigmoid(),
+    new nn.Softsign(),
+    new nn.PReLU(4),
+    new nn.PReLU(),
+    new nn.GLU(),
+  ]
+
+  forward(x: Tensor): Tensor {
+    return cat(
+      this.each.map((activation) => activation.forward(x)),
+      -1,
+    )
+  }
+}
+
 const plain = (model: nn.Layer, { x, index }: Named): Named => ({ output: model.forward((x ?? index) as Tensor) })
 const lstm = (model: nn.LSTM, { x, h, c }: Named, options?: nn.ForwardOptions): Named => {
   const { output, state } = model.forward(x as Tensor, h && c && { h, c }, options)
@@ -45,6 +89,16 @@ const hidden = (model: Hidden, { x, h }: Named, options?: nn.ForwardOptions): Na
 }
 /** Those of layers.py. */
 const lengths = [3, 5, 2]
+/** true where there is a key. */
+const present = (x: Tensor): Tensor =>
+  arange(x.shape[1] as number)
+    .to(x.device)
+    .lt(tensor(lengths, { dtype: 'int64', device: x.device }).reshape([3, 1]))
+/** Added to the products: −∞ above the diagonal. */
+const causalMask = ({ shape: [, T = 0], dtype, device }: Tensor): Tensor =>
+  full([T, T], -Infinity, { dtype: dtype as 'float64', device }).triu(1)
+const one = (output: Tensor): Named => ({ output })
+const small = { dimFeedforward: 12, dropout: 0 }
 const deep = { numLayers: 2, bidirectional: true }
 
 const layers: Record<string, LayerCase> = {
@@ -79,6 +133,68 @@ const layers: Record<string, LayerCase> = {
   batchNorm1d: { make: () => new nn.BatchNorm1d(3), forward: plain },
   conv2d: { make: () => new nn.Conv2d(4, 6, [3, 2], { stride: [2, 1], padding: [1, 0], groups: 2 }), forward: plain },
   residual: { make: () => new Residual(), forward: plain },
+  activations: { make: () => new Activations(), forward: plain },
+  rmsNorm: { make: () => new nn.RMSNorm(5), forward: plain },
+  groupNorm: { make: () => new nn.GroupNorm(2, 4), forward: plain },
+  conv1d: { make: () => new nn.Conv1d(4, 6, 3, { stride: 2, padding: 1, dilation: 2, groups: 2 }), forward: plain },
+  convTranspose1d: {
+    make: () => new nn.ConvTranspose1d(4, 6, 3, { stride: 2, padding: 1, outputPadding: 1, groups: 2 }),
+    forward: plain,
+  },
+  convTranspose2d: {
+    make: () => new nn.ConvTranspose2d(3, 2, [3, 2], { stride: [2, 1], padding: [1, 0], dilation: [1, 2] }),
+    forward: plain,
+  },
+  pools: {
+    make: () =>
+      new nn.Sequential(
+        new nn.Conv1d(2, 3, 1),
+        new nn.MaxPool1d(3, { stride: 1, padding: 1 }),
+        new nn.AvgPool1d(2),
+        new nn.AdaptiveAvgPool1d(4),
+        new nn.Upsample({ scaleFactor: 2, mode: 'linear' }),
+      ),
+    forward: plain,
+  },
+  attention: {
+    make: () => new nn.MultiheadAttention(8, 2),
+    forward: (model: nn.MultiheadAttention, { x }) =>
+      one(model.forward(x as Tensor, { keyMask: present(x as Tensor) })),
+  },
+  attentionToMemory: {
+    make: () => new nn.MultiheadAttention(8, 4),
+    forward: (model: nn.MultiheadAttention, { x, key, value }) => one(model.forward(x as Tensor, { key, value })),
+  },
+  encoderLayer: {
+    make: () => new nn.TransformerEncoderLayer(8, 2, { ...small, activation: 'gelu' }),
+    forward: (model: nn.TransformerEncoderLayer, { x }) =>
+      one(model.forward(x as Tensor, { keyMask: present(x as Tensor) })),
+  },
+  encoderLayerNormFirst: {
+    make: () => new nn.TransformerEncoderLayer(8, 2, { ...small, normFirst: true, bias: false }),
+    forward: (model: nn.TransformerEncoderLayer, { x }) =>
+      one(model.forward(x as Tensor, { mask: causalMask(x as Tensor) })),
+  },
+  decoderLayer: {
+    make: () => new nn.TransformerDecoderLayer(8, 2, small),
+    forward: (model: nn.TransformerDecoderLayer, { x, memory }) =>
+      one(model.forward(x as Tensor, memory as Tensor, { causal: true })),
+  },
+  decoder: {
+    make: () => new Decoder(),
+    forward: (model: Decoder, { x, memory }) =>
+      one(model.forward(x as Tensor, memory as Tensor, { causal: true, memoryKeyMask: present(memory as Tensor) })),
+  },
+  weightNorm: {
+    make: () => new nn.Sequential(nn.weightNorm(new nn.Linear(4, 5)), nn.weightNorm(new nn.Linear(5, 3), { dim: 1 })),
+    forward: plain,
+  },
+  weightNormOfImages: { make: () => nn.weightNorm(new nn.Conv2d(2, 3, [2, 3])), forward: plain },
+  spectralNorm: { make: () => nn.spectralNorm(new nn.Linear(4, 5)), forward: plain },
+  spectralNormOfImages: {
+    make: () => nn.spectralNorm(new nn.ConvTranspose2d(3, 2, 2), { dim: 1, iterations: 2 }),
+    forward: plain,
+  },
 }
 
 const optimizers = {
@@ -149,7 +265,12 @@ class Setup {
     for (const [key, y] of Object.entries(actual)) {
       const other = expected[key] as Tensor
       expect(y.shape, `${part} ${key}: shape`).toEqual(other.shape)
-      expectClose(await numbersOf(y), await numbersOf(other), y.dtype, `${part} ${key}`, loose)
+      const [found, wanted] = await Promise.all([numbersOf(y), numbersOf(other)])
+      if (part === 'adamw after' && key.endsWith('in_proj_bias')) {
+        // Attention does not depend on the bias of the keys: its gradient is rounding alone, of which AdamW makes whole steps.
+        for (const list of [found, wanted]) list.splice(list.length / 3, list.length / 3)
+      }
+      expectClose(found, wanted, y.dtype, `${part} ${key}`, loose)
     }
   }
 }

@@ -178,6 +178,6 @@ if __name__ == "__main__":
     made = json.dumps({**VERSIONS, "order": [name for name in tensors if "/state/" in name]})
     safetensors.torch.save_file(tensors, FIXTURES / "layers.safetensors", metadata={"made": made})
     print("layers.safetensors", (FIXTURES / "layers.safetensors").stat().st_size, "bytes")
-    safetensors.torch.save_file(optimizer_tensors(), FIXTURES / "optimizers.safetensors", metadata=VERSIONS)
+    safetensors.torch.save_file(optimizer_tensors(), FIXTURES / "optimizers.safetensors", metadata={"made": json.dumps(VERSIONS)})
     write("schedules.json", {"rows": schedule_rows()}, "rows")
     write("promotion.json", {"rows": grid(numbers)}, "rows")

@@ -32,7 +32,7 @@ const PARAMETERS = 4
 let file: Map<string, Tensor>
 beforeAll(async () => {
   const { tensors, metadata } = await loadCheckpointFile(fixture('optimizers.safetensors'))
-  expect(metadata.torch).toMatch(/^2\.11\.0\b/)
+  expect((JSON.parse(metadata.made as string) as { torch: string }).torch).toMatch(/^2\.11\.0\b/)
   file = tensors
 })
 const tensorOf = (name: string): Tensor => file.get(name) as Tensor
