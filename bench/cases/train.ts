@@ -39,6 +39,22 @@ export const cases: BenchCase[] = [
       }),
   },
   {
+    // fit with metrics, logs and progress, over the loop written by hand: what it takes more.
+    id: 'train/fit-overhead',
+    kind: 'value',
+    unit: '%',
+    rounds: 5,
+    goal: 3,
+    measure: async (context) => {
+      const peer = await context.ours('fit-overhead')
+      try {
+        return await peer.measure()
+      } finally {
+        await peer.close()
+      }
+    },
+  },
+  {
     id: 'train/g2p',
     kind: 'value',
     unit: '%',

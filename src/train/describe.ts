@@ -55,9 +55,9 @@ export async function describeRun<M extends Module, B>({
   }
 }
 
-/** The options that are numbers, texts and the like; functions by their names. */
+/** Options that are numbers, texts and the like; a rate that is a function by its name. */
 function plain(options: object): Record<string, unknown> {
-  const skipped = new Set(['config', 'seed', 'signal', 'validation', 'callbacks'])
+  const skipped = new Set(['config', 'seed', 'signal', 'validation', 'callbacks', 'loss', 'optimizer'])
   return Object.fromEntries(
     Object.entries(options).flatMap(([name, value]) => {
       if (skipped.has(name) || value === undefined) return []
@@ -71,16 +71,27 @@ function version(): string {
   return (createRequire(import.meta.url)('quarterturn/package.json') as { version: string }).version
 }
 
-/** The commit of the folder that the program runs in, and whether files differ from it; null outside of git. */
-async function commit(): Promise<{ commit: string; changed: boolean } | null> {
-  const git = async (...args: string[]): Promise<string> =>
-    (await promisify(execFile)('git', args, { timeout: GIT_MS, windowsHide: true })).stdout.trim()
+interface Commit {
+  commit: string
+  /** Whether files of it have been changed. */
+  changed: boolean
+}
+
+let known: Promise<Commit | null> | undefined
+
+/** The commit of the folder that the program was started in; null outside of git. Asked once: what runs was loaded then. */
+function commit(): Promise<Commit | null> {
+  known ??= readCommit()
+  return known
+}
+
+async function readCommit(): Promise<Commit | null> {
   try {
-    const [head, changes] = await Promise.all([
-      git('rev-parse', 'HEAD'),
-      git('status', '--porcelain', '--untracked-files=no'),
-    ])
-    return { commit: head, changed: changes !== '' }
+    const args = ['status', '--porcelain=v2', '--branch', '--untracked-files=no']
+    const { stdout } = await promisify(execFile)('git', args, { timeout: GIT_MS, windowsHide: true })
+    const lines = stdout.trim().split('\n')
+    const head = lines.find((line) => line.startsWith('# branch.oid '))?.split(' ')[2]
+    return head === undefined ? null : { commit: head, changed: lines.some((line) => !line.startsWith('#')) }
   } catch {
     return null
   }

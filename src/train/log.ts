@@ -12,6 +12,7 @@ const TAIL_BYTES = 1 << 16
 
 /** Written behind the training, in order. */
 export class RunLog {
+  readonly #description: string
   readonly #table: string
   readonly #lines: string
   readonly #records: EpochRecord[]
@@ -22,36 +23,36 @@ export class RunLog {
   #failed = false
 
   private constructor(folder: string, records: readonly EpochRecord[]) {
+    this.#description = join(folder, 'run.json')
     this.#table = join(folder, 'epochs.csv')
     this.#lines = join(folder, 'events.jsonl')
     this.#records = [...records]
   }
 
   /**
-   * Makes the folder if need be, writes what is run and the epochs done before, and opens the lines at their end: one that a killed process left
-   * half written is cut off.
+   * Makes the folder if need be and writes the epochs done before; a line that a killed process left half written is cut off. The description of the
+   * run is written when it comes.
    *
    * @throws FileError (`ERR_IO`)
    */
-  static async open(folder: string, description: object, records: readonly EpochRecord[]): Promise<RunLog> {
+  static async open(folder: string, description: Promise<object>, records: readonly EpochRecord[]): Promise<RunLog> {
     const path = resolve(folder)
     try {
       await mkdir(path, { recursive: true })
-      await replace(join(path, 'run.json'), `${JSON.stringify(description, writeNumber, 2)}\n`)
       const log = new RunLog(path, records)
       await cutTail(log.#lines)
       await log.#renewTable()
+      log.#writing = log.#write(async () => log.#describe(await description))
       return log
     } catch (cause) {
       throw fileError(path, cause)
     }
   }
 
-  /** Notes an event, with `more` beside it. */
-  tell(event: RunEvent, more: object = {}): void {
+  /** Notes an event. */
+  tell(event: RunEvent): void {
     if (this.#failed) return
-    const line = { time: new Date().toISOString(), ...told(event), ...more }
-    this.#text += `${JSON.stringify(line, writeNumber)}\n`
+    this.#text += line(told(event))
     if (event.type === 'epoch') this.#rows.push(event.metrics)
     this.#writing ??= this.#write()
   }
@@ -61,8 +62,9 @@ export class RunLog {
     await this.#writing
   }
 
-  async #write(): Promise<void> {
+  async #write(begin?: () => Promise<void>): Promise<void> {
     try {
+      await begin?.()
       while (this.#text !== '') {
         const [text, rows] = [this.#text, this.#rows]
         this.#text = ''
@@ -81,6 +83,11 @@ export class RunLog {
     }
   }
 
+  async #describe(description: object): Promise<void> {
+    await replace(this.#description, `${JSON.stringify(description, writeNumber, 2)}\n`)
+    await appendFile(this.#lines, line({ type: 'run', ...description }))
+  }
+
   async #addRow(record: EpochRecord): Promise<void> {
     this.#records.push(record)
     const cells = cellsOf(record)
@@ -96,6 +103,10 @@ export class RunLog {
     const lines = rows.map((row) => this.#columns.map((name) => row.get(name) ?? '').join(','))
     await replace(this.#table, [this.#columns.map(quoted).join(','), ...lines].map((line) => `${line}\n`).join(''))
   }
+}
+
+function line(content: object): string {
+  return `${JSON.stringify({ time: new Date().toISOString(), ...content }, writeNumber)}\n`
 }
 
 /** What of an event is worth a line. */

@@ -282,10 +282,8 @@ export class Run<M extends Module, B> implements RunControl, Interruptible {
       // A run that was killed may have saved and not yet removed.
       await this.#checkpoints?.prune(this.#bestSteps())
     }
-    const description = logs === false ? undefined : await this.#describe()
-    if (logs !== false && description !== undefined) this.#log = await RunLog.open(logs, description, this.#epochs)
-    const start = { type: 'start', epochs: [...this.#epochs], resumed: from?.path, totalSteps: this.#step } as const
-    await this.#emit(start, { run: description })
+    if (logs !== false) this.#log = await RunLog.open(logs, this.#describe(), this.#epochs)
+    await this.#emit({ type: 'start', epochs: [...this.#epochs], resumed: from?.path, totalSteps: this.#step })
   }
 
   #describe(): Promise<object> {
@@ -370,9 +368,9 @@ export class Run<M extends Module, B> implements RunControl, Interruptible {
     return withGenerator(this.#generator, fn)
   }
 
-  async #emit(event: RunEvent, forLog?: object): Promise<void> {
+  async #emit(event: RunEvent): Promise<void> {
     this.#tell(event)
-    this.#log?.tell(event, forLog)
+    this.#log?.tell(event)
     const name = callbackNames[event.type]
     for (const callbacks of this.#options.callbacks) {
       try {

@@ -79,16 +79,13 @@ test('events.jsonl has start, epochs, checkpoints and end; a resumed run adds to
   await fit(new Net(), { checkpoints: path, epochs: 2, resume: 'auto' })
   const told = (await lines(path)).filter(({ type }) => type !== 'step')
   expect(told.map(({ type }) => type)).toEqual([
-    ...['start', 'checkpoint', 'epoch', 'end'],
-    ...['start', 'checkpoint', 'epoch', 'end'],
+    ...['run', 'start', 'checkpoint', 'epoch', 'end'],
+    ...['run', 'start', 'checkpoint', 'epoch', 'end'],
   ])
-  expect(told[4]).toMatchObject({
-    resumed: join(path, 'checkpoint-000000013.safetensors'),
-    totalSteps: 13,
-    run: { model: { name: 'Net' } },
-  })
-  expect(told[6]).toMatchObject({ metrics: { epoch: 2 }, totalSteps: 26, best: true })
-  expect(told[7]).toMatchObject({ ended: 'epochs', best: { epoch: 2 } })
+  expect(told[5]).toMatchObject({ model: { name: 'Net' } })
+  expect(told[6]).toMatchObject({ resumed: join(path, 'checkpoint-000000013.safetensors'), totalSteps: 13 })
+  expect(told[8]).toMatchObject({ metrics: { epoch: 2 }, totalSteps: 26, best: true })
+  expect(told[9]).toMatchObject({ ended: 'epochs', best: { epoch: 2 } })
   expect(told.map(({ time }) => Date.parse(time as string) > 0)).not.toContain(false)
 })
 
