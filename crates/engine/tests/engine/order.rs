@@ -107,7 +107,7 @@ fn sgd_with_momentum_follows_its_formula_for_three_steps() {
     let (mut w, mut b) = (1.0f64, 0.0f64);
     for step in 0..3 {
         let gradient = client.op("mul", &[weight, 0.0], &[3.0, 1.0]);
-        client.many("sgd", &[count, weight, gradient, buffer], &[], &[1.0, 0.0, 0.0, 3.0, 0.1, 0.05, 0.01, 0.9, 0.2, 0.001, 0.0]);
+        client.many("sgd", &[count, weight, gradient, buffer], &[], &[1.0, 0.0, 0.0, 3.0, 0.1, 0.05, 0.01, 0.0, 0.9, 0.2, 0.001, 0.0]);
         let g = 3.0 * w + 0.001 * w;
         b = if step == 0 { g } else { 0.9 * b + 0.8 * g };
         w -= [0.1, 0.05, 0.01][step] * b;
