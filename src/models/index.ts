@@ -1,5 +1,6 @@
 // The public face of models.
 export type { Classified, ClassifierLoaderOptions, ClassifierOptions, LabelledBatch } from './classifier.js'
+export type { ColumnInput } from './columns.js'
 export type { DecodeOptions, Hypothesis } from './decode.js'
 export {
   EncoderDecoder,
@@ -24,6 +25,12 @@ export {
   type SequenceClassifierOptions,
   type Series,
 } from './sequence-classifier.js'
+export {
+  type RowBatch,
+  TabularRegressor,
+  type TabularRegressorOptions,
+  type TabularSizes,
+} from './tabular-regressor.js'
 export {
   type LabelledText,
   TextClassifier,

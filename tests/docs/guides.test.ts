@@ -95,38 +95,37 @@ describe('guides', () => {
     expect(wrong).toEqual([])
   }, 120_000)
 
-  test.for(names)(
-    '%s',
-    async (name, { skip }) => {
-      const blocks = blocksOf(name)
-      const needsPython = blocks.some(({ language }) => language === 'python')
-      if (needsPython && !existsSync(python)) return skip('PyTorch is not here')
-      for (const { language, code } of blocks) {
-        if (language === 'python') await promisify(execFile)(python, ['-c', code])
-      }
-      const code = typescript(name).replace(/^import \{([^}]*)\} from 'quarterturn'$/m, (_, list: string) => {
+  test.for(names)('%s', { timeout: 60_000 }, async (name, { skip }) => {
+    const blocks = blocksOf(name)
+    const needsPython = blocks.some(({ language }) => language === 'python')
+    if (needsPython && !existsSync(python)) return skip('PyTorch is not here')
+    for (const { language, code } of blocks) {
+      if (language === 'python') await promisify(execFile)(python, ['-c', code])
+    }
+    const code = typescript(name)
+      .replace(/^import \{([^}]*)\} from 'quarterturn'$/m, (_, list: string) => {
         return `const { ${list.replace(/\btype \w+,?/g, '')} } = quarterturn`
       })
-      const plain = ts.transpileModule(code, {
-        compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext },
-      })
-      let comparisons = 0
-      const same = (actual: unknown, expected: unknown): void => {
-        comparisons++
-        expect(actual).toEqual(expected)
-      }
-      const train = {
-        ...quarterturn.train,
-        fit: (model: never, data: never, options: object) =>
-          quarterturn.train.fit(model, data, { ...options, progress: false }),
-      }
-      const written: unknown[] = []
-      const console = { log: (...values: unknown[]) => written.push(values) }
-      const body = `'use strict'; return (async () => { ${plain.outputText} })()`
-      await new Function('quarterturn', 'same', 'console', body)({ ...quarterturn, train }, same, console)
-      expect(comparisons).toBe(code.match(/^;same\(/gm)?.length ?? 0)
-      expect(comparisons).toBeGreaterThan(0)
-    },
-    60_000,
-  )
+      .replace(/^import (\{[^}]*\}) from '(node:[\w/]+)'$/gm, "const $1 = await load('$2')")
+    const plain = ts.transpileModule(code, {
+      compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext },
+    })
+    let comparisons = 0
+    const same = (actual: unknown, expected: unknown): void => {
+      comparisons++
+      expect(actual).toEqual(expected)
+    }
+    const train = {
+      ...quarterturn.train,
+      fit: (model: never, data: never, options: object) =>
+        quarterturn.train.fit(model, data, { ...options, progress: false }),
+    }
+    const written: unknown[] = []
+    const console = { log: (...values: unknown[]) => written.push(values) }
+    const body = `'use strict'; return (async () => { ${plain.outputText} })()`
+    const load = (module: string): unknown => import(module)
+    await new Function('quarterturn', 'same', 'console', 'load', body)({ ...quarterturn, train }, same, console, load)
+    expect(comparisons).toBe(code.match(/^;same\(/gm)?.length ?? 0)
+    expect(comparisons).toBeGreaterThan(0)
+  })
 })

@@ -3,7 +3,9 @@ import { describe, expect, it } from 'vitest'
 import { readBrown, splitTexts } from '../../examples/brown/corpus.js'
 import { genres } from '../../examples/brown/genres.js'
 import { letters } from '../../examples/brown/letters.js'
+import { mileage } from '../../examples/cars/mileage.js'
 import { cities } from '../../examples/weather/cities.js'
+import { forecast } from '../../examples/weather/forecast.js'
 
 const small = { seed: 1, progress: false } as const
 
@@ -14,6 +16,22 @@ describe('weather', () => {
     expect(naive).toBeGreaterThan(0.6)
     expect(accuracy).toBeGreaterThan(naive + 0.08)
     expect(said.join('\n')).toMatch(/100 of 2015 for the test\nfound: this model \d+\.\d %/)
+  })
+
+  it('the temperatures of a week are foretold better than by the last day or the last week', async () => {
+    const said: string[] = []
+    const { error, naive, weekly } = await forecast({ ...small, say: (line) => said.push(line) })
+    expect(naive).toBeLessThan(weekly)
+    expect(error).toBeLessThan(0.92 * naive)
+    expect(error).toBeGreaterThan(2) // better than that would be too good to be true
+    expect(said.at(-1)).toMatch(/^the first week of 2016: (-?\d+ °C(, )?){7}$/)
+  })
+})
+
+describe('cars', () => {
+  it('the mileage of a car is told better than by the mean', async () => {
+    const { error, naive } = await mileage(small)
+    expect(error).toBeLessThan(naive / 3)
   })
 })
 
