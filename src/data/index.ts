@@ -1,8 +1,20 @@
 // Tables, datasets and loaders.
 export { DistantRows, type FieldData, type Row, Rows, type Selection } from './field.js'
+export { type FileRows, openRows, type RowLayout } from './file-rows.js'
 export { type Batch, type Fields, Loader, type LoaderOptions, type LoaderState } from './loader.js'
+export { type PackedSequences, type PackOptions, packSequences } from './pack.js'
 export { type CsvOptions, readCsv } from './read-csv.js'
 export { Scaling, type ScalingData, type ScalingKind } from './scaling.js'
 export type { ByteStream, Source } from './source.js'
+export {
+  classWeights,
+  type RandomShares,
+  type Shares,
+  type Split,
+  splitByGroup,
+  splitByHash,
+  splitRows,
+  splitStratified,
+} from './splits.js'
 export { type ColumnData, type ColumnType, type Filling, Table } from './table.js'
 export { type Parts, type Series, type WindowLoader, type WindowOptions, Windows, windows } from './windows.js'

@@ -70,7 +70,7 @@ function shuffleBatches(rows: Int32Array, starts: Int32Array, generator: Generat
 }
 
 /** Fisher–Yates: every order is equally likely (up to 2⁻³² per choice). */
-function shuffle(items: Int32Array, generator: Generator): void {
+export function shuffle(items: Int32Array, generator: Generator): void {
   const { keyLow, keyHigh, offset } = generator.draw(items.length)
   const block = new Uint32Array(4)
   for (let i = items.length - 1; i > 0; i--) {

@@ -162,9 +162,14 @@ export function ask(send: (request: number) => void): Promise<unknown> {
   })
 }
 
+/** Starts the engine for this thread, if nothing has done so yet: for calls of the addon that need it. */
+export function begin(): void {
+  if (codes === undefined) start()
+}
+
 /** Puts a copy of bytes aside for an operation that names it. */
 export function stage(bytes: Uint8Array): number {
-  if (codes === undefined) start()
+  begin()
   return native().stage(bytes)
 }
 
