@@ -16,5 +16,14 @@ export {
   splitRows,
   splitStratified,
 } from './splits.js'
+export {
+  type Sample,
+  type SampleSource,
+  type StatefulSource,
+  type StreamLoader,
+  type StreamOptions,
+  type StreamState,
+  stream,
+} from './stream.js'
 export { type ColumnData, type ColumnType, type Filling, Table } from './table.js'
 export { type Parts, type Series, type WindowLoader, type WindowOptions, Windows, windows } from './windows.js'
