@@ -18,7 +18,7 @@ export type { Interpolation, Pair }
 export type PairLike = number | Pair
 
 export function pair(value: PairLike, name: string, op: string, least = 0): Pair {
-  const [height, width] = typeof value === 'number' ? [value, value] : value
+  const [height, width] = Array.isArray(value) ? (value as Pair) : [value as number, value as number]
   return [whole(height as number, name, op, least), whole(width as number, name, op, least)]
 }
 

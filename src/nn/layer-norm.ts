@@ -33,7 +33,7 @@ export class LayerNorm extends Module {
 
   constructor(shape: number | Shape, { eps = 1e-5, affine = true, bias = true, ...options }: LayerNormOptions = {}) {
     super()
-    this.shape = (typeof shape === 'number' ? [shape] : shape).map((size) => whole(size, 'shape', 'LayerNorm', 1))
+    this.shape = [shape].flat().map((size) => whole(size as number, 'shape', 'LayerNorm', 1))
     this.eps = eps
     this.weight = affine ? ones(this.shape, options) : undefined
     this.bias = affine && bias ? zeros(this.shape, options) : undefined

@@ -2,6 +2,7 @@
 import { ArgumentError, DTypeError, ShapeError } from '../errors.js'
 import { zerosLike } from '../tensor/create.js'
 import { where } from '../tensor/functions.js'
+import { needTensor } from '../tensor/record.js'
 import { noGrad, scope } from '../tensor/scope.js'
 import { sameShape, show, whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -119,6 +120,7 @@ export class MultiheadAttention extends Module {
     const op = 'multiheadAttention'
     const E = this.embedDim
     for (const [name, x] of Object.entries({ query, key, value })) {
+      needTensor(x, op, name)
       if (x.rank === 3 && x.shape[2] === E && x.shape[0] === query.shape[0]) continue
       const batch = name === 'query' ? 'B' : `B=${query.shape[0]}`
       const [expected, got] = [`[${batch}, ${name === 'query' ? 'L' : 'S'}, E=${E}]`, show(x.shape)]

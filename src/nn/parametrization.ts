@@ -3,7 +3,7 @@ import { ArgumentError } from '../errors.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { Variable } from '../tensor/variable.js'
 import { snakeCase } from './members.js'
-import type { Module } from './module.js'
+import { Module } from './module.js'
 
 /** The layer with a field for what its parameters are computed from. */
 interface Parametrized {
@@ -12,6 +12,10 @@ interface Parametrized {
 
 /** The parameter `name` of a layer, which must be a Variable of at least two axes. */
 export function parameterOf(layer: Module, name: string, op: string): Variable {
+  if (!(layer instanceof Module)) {
+    const [expected, got] = ['a Module', String(layer)]
+    throw new ArgumentError(`${op}: the layer must be ${expected}, got ${got}`, { op, expected, got })
+  }
   const value = Object.hasOwn(layer, name) ? Object.getOwnPropertyDescriptor(layer, name)?.value : undefined
   if (value instanceof Variable && value.rank >= 2) return value
   const [expected, got] = ['a Variable of at least two axes', value === undefined ? 'none' : String(value)]

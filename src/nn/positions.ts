@@ -2,6 +2,7 @@
 import { ArgumentError, ShapeError } from '../errors.js'
 import { stack } from '../tensor/functions.js'
 import { isRecording } from '../tensor/queue.js'
+import { needTensor } from '../tensor/record.js'
 import { noGrad, scope } from '../tensor/scope.js'
 import { show, whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -12,6 +13,7 @@ import { Module } from './module.js'
 import { angles } from './rotary.js'
 
 function needSequence(x: Tensor, width: number, op: string): number {
+  needTensor(x, op, 'the input')
   const [, T, E] = x.shape
   if (x.rank === 3 && E === width) return T as number
   const [expected, got] = [`[B, T, E=${width}]`, show(x.shape)]

@@ -30,7 +30,7 @@ export class RMSNorm extends Module {
 
   constructor(shape: number | Shape, { eps, affine = true, ...options }: RMSNormOptions = {}) {
     super()
-    this.shape = (typeof shape === 'number' ? [shape] : shape).map((size) => whole(size, 'shape', 'RMSNorm', 1))
+    this.shape = [shape].flat().map((size) => whole(size as number, 'shape', 'RMSNorm', 1))
     this.eps = eps
     this.weight = affine ? ones(this.shape, options) : undefined
   }

@@ -2,6 +2,7 @@
 import { ArgumentError, ShapeError } from '../errors.js'
 import { arange } from '../tensor/create.js'
 import { cat } from '../tensor/functions.js'
+import { needTensor } from '../tensor/record.js'
 import { scope } from '../tensor/scope.js'
 import { show, whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -23,6 +24,7 @@ export function angles(length: number, width: number, base: number, like: Tensor
  */
 export function rotary(x: Tensor, { offset = 0, base = 10_000 }: { offset?: number; base?: number } = {}): Tensor {
   const op = 'rotary'
+  needTensor(x, op, 'the input')
   const [T, E] = x.shape.slice(-2)
   if (T === undefined || E === undefined || E % 2 !== 0) {
     const [expected, got] = ['[…, T, E] with an even E', show(x.shape)]

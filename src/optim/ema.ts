@@ -6,7 +6,7 @@ import { scope } from '../tensor/scope.js'
 import { entriesOfState, misfit, refuse, type StateDict } from '../tensor/state-dict.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { Variable } from '../tensor/variable.js'
-import { needFlag, needNumber } from './options.js'
+import { needFlag, needNumber, needOptions } from './options.js'
 
 export interface EMAOptions {
   /** How much of the average is kept at each update. @default 0.999 */
@@ -38,11 +38,13 @@ export class EMA {
   #inUse = false
 
   /** @throws ArgumentError (`ERR_ARGUMENT`) for options outside their domain, and for what is no Variable. */
-  constructor(parameters: Iterable<Variable>, { decay = 0.999, warmup = false }: EMAOptions = {}) {
+  constructor(parameters: Iterable<Variable>, options: EMAOptions = {}) {
     const op = 'EMA'
+    const { decay = 0.999, warmup = false } = needOptions(options, op)
     this.decay = needNumber(decay, 'decay', op, 0, 1)
     this.warmup = needFlag(warmup, 'warmup', op)
-    this.#parameters = [...parameters]
+    const iterable = typeof needOptions(parameters, op)[Symbol.iterator] === 'function'
+    this.#parameters = iterable ? [...parameters] : []
     if (this.#parameters.length === 0 || !this.#parameters.every((one) => one instanceof Variable)) {
       const [expected, got] = ['Variables', this.#parameters.length === 0 ? 'none' : 'something else']
       throw new ArgumentError(`${op}: parameters must be ${expected}, got ${got}`, { op, expected, got })

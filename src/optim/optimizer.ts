@@ -80,7 +80,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
   protected constructor(rule: OptimizerRule<O>, parameters: Parameters<O>, options: Partial<O>) {
     this.op = rule.op
     this.#rule = rule
-    const groups = grouped(parameters).map(({ parameters: members, ...own }) => {
+    const groups = grouped(parameters, rule.op).map(({ parameters: members, ...own }) => {
       const group = { parameters: [...members], options: { ...rule.defaults, ...options, ...own } as O }
       this.#check(group.options)
       return { ...group, cohorts: [new Cohort(group.parameters, { done: 0, missed: 0 })] }
@@ -268,7 +268,11 @@ function checkParameters(parameters: readonly unknown[], op: string): void {
   }
 }
 
-function grouped<O>(parameters: Parameters<O>): ParameterGroup<O>[] {
+function grouped<O>(parameters: Parameters<O>, op: string): ParameterGroup<O>[] {
+  if (typeof (parameters as Partial<Iterable<unknown>> | null | undefined)?.[Symbol.iterator] !== 'function') {
+    const [expected, got] = ['Variables or groups', String(parameters)]
+    throw new ArgumentError(`${op}: parameters must be ${expected}, got ${got}`, { op, expected, got })
+  }
   const items = [...(parameters as Iterable<Variable | ParameterGroup<O>>)]
   const isGroup = (item: unknown): boolean =>
     typeof item === 'object' && item !== null && !(item instanceof Variable) && 'parameters' in item

@@ -1,6 +1,13 @@
 // Checks that the options of optimizers and schedules share.
 import { ArgumentError } from '../errors.js'
 
+/** Options, which must be an object. */
+export function needOptions<O>(options: O, op: string): O {
+  if (typeof options === 'object' && options !== null) return options
+  const got = options === null ? 'null' : typeof options
+  throw new ArgumentError(`${op}: options must be an object, got ${got}`, { op, expected: 'an object', got })
+}
+
 /** An option that must be a number, least ≤ value < below. */
 export function needNumber(value: unknown, name: string, op: string, least = -Infinity, below = Infinity): number {
   if (typeof value === 'number' && value >= least && value < below) return value

@@ -1,8 +1,8 @@
 // ReduceOnPlateau: lowers the learning rate once a measured value has stopped improving.
 import { ArgumentError, CheckpointError } from '../errors.js'
 import { whole } from '../tensor/shape.js'
-import type { Optimizer } from './optimizer.js'
-import { needNumber } from './options.js'
+import { Optimizer } from './optimizer.js'
+import { needNumber, needOptions } from './options.js'
 
 export interface ReduceOnPlateauOptions {
   /** Whether smaller or larger values are better. @default 'min' */
@@ -50,8 +50,12 @@ export class ReduceOnPlateau {
   /** @throws ArgumentError (`ERR_ARGUMENT`) for options outside their domain, and where a rate is a function. */
   constructor(optimizer: Optimizer, options: ReduceOnPlateauOptions = {}) {
     const op = 'ReduceOnPlateau'
-    const { mode = 'min', factor = 0.1, patience = 10, threshold = 1e-4 } = options
+    const { mode = 'min', factor = 0.1, patience = 10, threshold = 1e-4 } = needOptions(options, op)
     const { absolute = false, cooldown = 0, least = 0 } = options
+    if (!(optimizer instanceof Optimizer)) {
+      const [expected, got] = ['an Optimizer', String(optimizer)]
+      throw new ArgumentError(`${op}: the first argument must be ${expected}, got ${got}`, { op, expected, got })
+    }
     if (mode !== 'min' && mode !== 'max') {
       const [expected, got] = ["'min' or 'max'", String(mode)]
       throw new ArgumentError(`${op}: mode must be ${expected}, got ${got}`, { op, expected, got })

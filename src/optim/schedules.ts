@@ -2,7 +2,7 @@
 import { ArgumentError } from '../errors.js'
 import { whole } from '../tensor/shape.js'
 import type { LearningRate } from './cohort.js'
-import { needFlag, needNumber } from './options.js'
+import { needFlag, needNumber, needOptions } from './options.js'
 
 /** A rate for each number of steps done so far. Any pure function is one. */
 export type Schedule = (step: number) => number
@@ -13,13 +13,20 @@ function asSchedule(lr: LearningRate, op: string): Schedule {
   return () => lr
 }
 
+function milestonesOf(at: readonly number[], op: string): number[] {
+  if (Array.isArray(at)) return at.map((milestone) => whole(milestone, 'at', op))
+  const [expected, got] = ['a list of numbers of steps', String(at)]
+  throw new ArgumentError(`${op}: at must be ${expected}, got ${got}`, { op, expected, got })
+}
+
 /** lr all along. */
 export function constant(lr: number): Schedule {
   return asSchedule(lr, 'constant')
 }
 
 /** lr · factor^⌊step / every⌋. torch: StepLR. */
-export function step(lr: number, { every, factor = 0.1 }: { every: number; factor?: number }): Schedule {
+export function step(lr: number, options: { every: number; factor?: number }): Schedule {
+  const { every, factor = 0.1 } = needOptions(options, 'step')
   needNumber(lr, 'lr', 'step', 0)
   whole(every, 'every', 'step', 1)
   needNumber(factor, 'factor', 'step', 0)
@@ -27,25 +34,25 @@ export function step(lr: number, { every, factor = 0.1 }: { every: number; facto
 }
 
 /** lr · factor^(how many of `at` are reached). torch: MultiStepLR. */
-export function multiStep(lr: number, { at, factor = 0.1 }: { at: readonly number[]; factor?: number }): Schedule {
+export function multiStep(lr: number, options: { at: readonly number[]; factor?: number }): Schedule {
+  const { at, factor = 0.1 } = needOptions(options, 'multiStep')
   needNumber(lr, 'lr', 'multiStep', 0)
   needNumber(factor, 'factor', 'multiStep', 0)
-  const reached = at.map((milestone) => whole(milestone, 'at', 'multiStep'))
+  const reached = milestonesOf(at, 'multiStep')
   return (n) => lr * factor ** reached.filter((milestone) => milestone <= n).length
 }
 
 /** lr · factor^step. torch: ExponentialLR. */
-export function exponential(lr: number, { factor }: { factor: number }): Schedule {
+export function exponential(lr: number, options: { factor: number }): Schedule {
+  const { factor } = needOptions(options, 'exponential')
   needNumber(lr, 'lr', 'exponential', 0)
   needNumber(factor, 'factor', 'exponential', 0)
   return (n) => lr * factor ** n
 }
 
 /** From `start`·lr in a straight line to `end`·lr at `steps`, and that from there on. torch: LinearLR. */
-export function linear(
-  lr: number,
-  { steps, start = 1 / 3, end = 1 }: { steps: number; start?: number; end?: number },
-): Schedule {
+export function linear(lr: number, options: { steps: number; start?: number; end?: number }): Schedule {
+  const { steps, start = 1 / 3, end = 1 } = needOptions(options, 'linear')
   needNumber(lr, 'lr', 'linear', 0)
   whole(steps, 'steps', 'linear', 1)
   needNumber(start, 'start', 'linear', 0)
@@ -54,10 +61,8 @@ export function linear(
 }
 
 /** end + (lr − end) · (1 − step / steps)^power, and `end` from `steps` on. torch: PolynomialLR, where the end is 0. */
-export function polynomial(
-  lr: number,
-  { steps, power = 1, end = 0 }: { steps: number; power?: number; end?: number },
-): Schedule {
+export function polynomial(lr: number, options: { steps: number; power?: number; end?: number }): Schedule {
+  const { steps, power = 1, end = 0 } = needOptions(options, 'polynomial')
   needNumber(lr, 'lr', 'polynomial', 0)
   whole(steps, 'steps', 'polynomial', 1)
   needNumber(power, 'power', 'polynomial', 0)
@@ -73,7 +78,8 @@ const halfCosine = (from: number, to: number, part: number): number =>
  * end + (lr − end) · (1 + cos(π · step / steps)) / 2, and `end` from `steps` on (Loshchilov and Hutter 2017, without restarts).
  * torch: CosineAnnealingLR, which rises again after `T_max`.
  */
-export function cosine(lr: number, { steps, end = 0 }: { steps: number; end?: number }): Schedule {
+export function cosine(lr: number, options: { steps: number; end?: number }): Schedule {
+  const { steps, end = 0 } = needOptions(options, 'cosine')
   needNumber(lr, 'lr', 'cosine', 0)
   whole(steps, 'steps', 'cosine', 1)
   needNumber(end, 'end', 'cosine', 0)
@@ -81,10 +87,8 @@ export function cosine(lr: number, { steps, end = 0 }: { steps: number; end?: nu
 }
 
 /** The cosine over and over: the first period takes `steps`, each later one `factor` times as many. torch: CosineAnnealingWarmRestarts. */
-export function cosineRestarts(
-  lr: number,
-  { steps, factor = 1, end = 0 }: { steps: number; factor?: number; end?: number },
-): Schedule {
+export function cosineRestarts(lr: number, options: { steps: number; factor?: number; end?: number }): Schedule {
+  const { steps, factor = 1, end = 0 } = needOptions(options, 'cosineRestarts')
   needNumber(lr, 'lr', 'cosineRestarts', 0)
   whole(steps, 'steps', 'cosineRestarts', 1)
   whole(factor, 'factor', 'cosineRestarts', 1)
@@ -118,7 +122,14 @@ export interface OneCycleOptions {
 /** Up to lr, then far down (Smith and Topin 2018). torch: OneCycleLR, where `rise` is `pct_start`; the momentum is not cycled. */
 export function oneCycle(lr: number, options: OneCycleOptions): Schedule {
   const op = 'oneCycle'
-  const { steps, rise = 0.3, startDivisor = 25, endDivisor = 1e4, shape = 'cosine', threePhases = false } = options
+  const {
+    steps,
+    rise = 0.3,
+    startDivisor = 25,
+    endDivisor = 1e4,
+    shape = 'cosine',
+    threePhases = false,
+  } = needOptions(options, op)
   needNumber(lr, 'lr', op, 0)
   whole(steps, 'steps', op, 1)
   needNumber(rise, 'rise', op, 0, 1)
@@ -156,7 +167,8 @@ export function oneCycle(lr: number, options: OneCycleOptions): Schedule {
 }
 
 /** Rises to lr in `warmup` steps and falls as 1/√step: lr · min(t / warmup, √(warmup / t)), t = step + 1 (Vaswani et al. 2017, section 5.3). */
-export function inverseSqrt(lr: number, { warmup: steps }: { warmup: number }): Schedule {
+export function inverseSqrt(lr: number, options: { warmup: number }): Schedule {
+  const { warmup: steps } = needOptions(options, 'inverseSqrt')
   needNumber(lr, 'lr', 'inverseSqrt', 0)
   whole(steps, 'warmup', 'inverseSqrt', 1)
   return (n) => lr * Math.min((n + 1) / steps, Math.sqrt(steps / (n + 1)))
@@ -166,7 +178,8 @@ export function inverseSqrt(lr: number, { warmup: steps }: { warmup: number }): 
  * `steps` steps in a straight line from `start` · lr (default: 1 / (steps + 1)) up to lr, then lr. A schedule begins where the line ends: its rate
  * is `lr(step − steps)`. torch: SequentialLR of LinearLR and another.
  */
-export function warmup(lr: LearningRate, { steps, start }: { steps: number; start?: number }): Schedule {
+export function warmup(lr: LearningRate, options: { steps: number; start?: number }): Schedule {
+  const { steps, start } = needOptions(options, 'warmup')
   whole(steps, 'steps', 'warmup', 1)
   const from = start === undefined ? 1 / (steps + 1) : needNumber(start, 'start', 'warmup', 0)
   const after = asSchedule(lr, 'warmup')
@@ -174,10 +187,11 @@ export function warmup(lr: LearningRate, { steps, start }: { steps: number; star
 }
 
 /** One after another: the schedule i + 1 takes over at step `at[i]`, and starts from its own step 0. torch: SequentialLR. */
-export function sequential(schedules: readonly LearningRate[], { at }: { at: readonly number[] }): Schedule {
+export function sequential(schedules: readonly LearningRate[], options: { at: readonly number[] }): Schedule {
+  const { at } = needOptions(options, 'sequential')
   const op = 'sequential'
-  const each = schedules.map((schedule) => asSchedule(schedule, op))
-  const starts = [0, ...at.map((milestone) => whole(milestone, 'at', op))]
+  const each = (Array.isArray(schedules) ? schedules : []).map((schedule: LearningRate) => asSchedule(schedule, op))
+  const starts = [0, ...milestonesOf(at, op)]
   if (each.length !== starts.length || starts.some((start, i) => i > 0 && start < (starts[i - 1] as number))) {
     const expected = `${Math.max(each.length - 1, 0)} rising numbers of steps for ${each.length} schedules`
     throw new ArgumentError(`${op}: at must be ${expected}, got [${at.join(', ')}]`, {

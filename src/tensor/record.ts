@@ -1,5 +1,5 @@
 // Recording one operation: its shape rule runs at once, at the user's own line; its entry goes to the queue.
-import { CaptureError, DeviceError, DisposedError } from '../errors.js'
+import { ArgumentError, CaptureError, DeviceError, DisposedError } from '../errors.js'
 import type { Device } from './device.js'
 import { type DType, dtypes, isFloat } from './dtype.js'
 import { type Attributes, type OpName, ops } from './ops/index.js'
@@ -66,8 +66,16 @@ export function withProgram<T>(inner: Program, fn: () => T): T {
   }
 }
 
-/** The id to write for an input: checks that it is alive and belongs here. */
+/** @throws ArgumentError for what is no tensor: types are not there at run time. */
+export function needTensor(value: unknown, op: string, name = 'an operand'): void {
+  if (typeof value === 'object' && value !== null && typeof (value as Handle).id === 'number') return
+  const got = value === null ? 'null' : typeof value
+  throw new ArgumentError(`${op}: ${name} must be a tensor, got ${got}`, { op, expected: 'a tensor', got })
+}
+
+/** The id to write for an input: checks that it is a tensor, is alive and belongs here. */
 export function inputId(handle: Handle, op: string): number {
+  needTensor(handle, op)
   if (handle.id === 0) {
     throw new DisposedError(`${op}: this tensor was disposed: by dispose(), or at the end of the scope that made it`, {
       op,

@@ -374,6 +374,20 @@ test('activations refuse weights and sizes that do not fit, and stay finite far 
   }
 })
 
+test('what is no tensor, no size and no layer is refused with its code', () => {
+  const wrong = [undefined, null, 'x', 3, {}, []] as unknown as Tensor[]
+  const layers = [new nn.Linear(2, 2), new nn.Mish(), new nn.GLU(), new nn.Conv2d(2, 2, 1), new nn.RMSNorm(2)]
+  const more = [new nn.MultiheadAttention(2, 1), new nn.SinusoidalPositions(2), new nn.LearnedPositions(2, 2)]
+  for (const layer of [...layers, ...more])
+    for (const x of wrong) expect(() => layer.forward(x), layer.constructor.name).toThrow(code('ERR_ARGUMENT'))
+  expect(() => nn.functional.rotary(3 as never)).toThrow(code('ERR_ARGUMENT'))
+  expect(() => nn.weightNorm({} as never)).toThrow(code('ERR_ARGUMENT'))
+  expect(() => new nn.RMSNorm(null as never)).toThrow(code('ERR_ARGUMENT'))
+  expect(() => new nn.Conv2d(2, 2, {} as never)).toThrow(code('ERR_ARGUMENT'))
+  expect(() => new nn.GroupNorm(3, 4)).toThrow('groups must be a divisor of 4 channels, got 3')
+  expect(() => new nn.ConvTranspose1d(4, 4, 2, { groups: 3 })).toThrow(code('ERR_ARGUMENT'))
+})
+
 test('Flatten joins the axes named, by default all but the batch', () => {
   const x = zeros([2, 3, 4, 5])
   expect(new nn.Flatten().forward(x).shape).toEqual([2, 60])

@@ -600,3 +600,27 @@ test('a failure that nobody awaited is thrown by the next step, before anything 
   optimizer.step(gradients)
   expect(await a.item()).toBe(0)
 })
+
+test('what is no options object, no list and no optimizer is refused with its code', () => {
+  const s = optim.schedules
+  const bad: (() => unknown)[] = [
+    () => s.cosine(0.1, undefined as never),
+    () => s.step(0.1, null as never),
+    () => s.step(0.1, { every: 0 }),
+    () => s.multiStep(0.1, { at: 3 as never }),
+    () => s.multiStep(0.1, { at: [1.5] }),
+    () => s.sequential([0.1, 0.2], { at: [5, 3] }),
+    () => s.sequential(undefined as never, { at: [] }),
+    () => s.sequential([0.1, 0.2, 0.3], { at: [5, 3] }),
+    () => s.oneCycle(0.1, { steps: 10, shape: 'square' as never }),
+    () => s.oneCycle(0.1, { steps: 10, rise: 1 }),
+    () => s.warmup('x' as never, { steps: 3 }),
+    () => s.chained(),
+    () => new optim.ReduceOnPlateau({} as never),
+    () => new optim.ReduceOnPlateau(new optim.SGD([new Variable(zeros([1]))], { lr: () => 1 })),
+    () => new optim.Adam(undefined as never),
+    () => new optim.Adafactor([new Variable(zeros([1]))], { beta2Decay: 0.5 }),
+    () => new optim.Lion([new Variable(zeros([1]))], { betas: 0.9 as never }),
+  ]
+  for (const call of bad) expect(call, String(call)).toThrow(code('ERR_ARGUMENT'))
+})

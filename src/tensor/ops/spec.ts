@@ -1,5 +1,5 @@
 // What the table of operations says of each: the shape rule and the encoding of its attributes.
-import { DeviceError, DTypeError, ShapeError } from '../../errors.js'
+import { ArgumentError, DeviceError, DTypeError, ShapeError } from '../../errors.js'
 import { type Device, deviceCode } from '../device.js'
 import { type DType, dtypes, isFloat, isInteger, promote, sameCategory } from '../dtype.js'
 import type { Meta } from '../record.js'
@@ -46,9 +46,11 @@ export function list(items: readonly number[]): number[] {
 
 export const flag = (value: boolean): number => (value ? 1 : 0)
 
-/** The input at `index`, which the caller has made sure is there. */
+/** The input at `index`. @throws ArgumentError where it is absent: undefined in place of a tensor. */
 export function at(inputs: readonly Input[], index: number): Meta {
-  return inputs[index] as Meta
+  const input = inputs[index]
+  if (input !== undefined) return input
+  throw new ArgumentError('a tensor is needed, got undefined', { expected: 'a tensor', got: 'undefined' })
 }
 
 export function like(x: Meta, shape: Shape = x.shape, dtype: DType = x.dtype): Meta {
