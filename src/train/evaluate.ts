@@ -5,6 +5,7 @@ import { noGrad, scope } from '../tensor/scope.js'
 import { Tensor } from '../tensor/tensor.js'
 import { type Batches, checkBatches, discard, paced, rowsOf } from './batches.js'
 import { called, isOutputs, type Loss, type Outputs, scalar } from './call.js'
+import { checkModel, refused, taken } from './check.js'
 import { Mean } from './mean.js'
 import { Metric, type MetricValue, type Tally } from './metrics/index.js'
 import { Mode } from './mode.js'
@@ -37,6 +38,7 @@ export async function evaluate<M extends Module, B, const S extends Measures<M, 
   measures: S,
 ): Promise<Measured<S>> {
   const op = 'evaluate'
+  checkModel(model, op)
   checkBatches(data, 'data', op)
   checkMeasures(measures, 'measures', op)
   const aside = { op, around: <T>(fn: () => T) => fn(), interrupted: () => false }
@@ -44,11 +46,9 @@ export async function evaluate<M extends Module, B, const S extends Measures<M, 
 }
 
 export function checkMeasures(measures: Measures<never, never>, name: string, op: string): void {
-  for (const [key, measure] of Object.entries(measures ?? {})) {
-    if (typeof measure === 'function' || measure instanceof Metric) continue
-    const [expected, got] = ['a function or a metric', measure === null ? 'null' : typeof measure]
-    throw new ArgumentError(`${op}: ${name}.${key} must be ${expected}, got ${got}`, { op, expected, got })
-  }
+  for (const [key, measure] of Object.entries(taken(measures, op, name)))
+    if (typeof measure !== 'function' && !(measure instanceof Metric))
+      throw refused(op, `${name}.${key}`, 'a function or a metric', measure)
 }
 
 /** What a run does around an evaluation. */

@@ -12,12 +12,12 @@ export type {
   StartEvent,
   StepEvent,
 } from './events.js'
-export { fit, start, TrainingRun } from './fit.js'
+export { fit, start, type TrainingRun } from './fit.js'
 export type { EarlyStopping, EpochRecord, History, Monitor } from './history.js'
 export * from './metrics/index.js'
 export type { FitOptions, SelfTraining } from './options.js'
 export type { ReduceOnPlateau } from './plateau.js'
-export { Predictions, type PredictOptions, type Predictor, predict } from './predict.js'
+export { type Predictions, type PredictOptions, type Predictor, predict } from './predict.js'
 export {
   findLearningRate,
   type LearningRateOptions,

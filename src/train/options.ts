@@ -6,6 +6,7 @@ import { whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { type Batches, checkBatches } from './batches.js'
 import type { Loss, Outputs } from './call.js'
+import { checkModel, refused, taken } from './check.js'
 import { checkMeasures, type Measures } from './evaluate.js'
 import type { Callbacks } from './events.js'
 import type { EarlyStopping, Monitor } from './history.js'
@@ -90,10 +91,12 @@ export interface Settings<M extends Module, B> extends FitOptions<M, B> {
 
 const op = 'fit'
 /** Fields of a record that a metric must not overwrite. */
-const taken = ['epoch', 'loss', 'validationLoss', 'skipped']
+const reserved = ['epoch', 'loss', 'validationLoss', 'skipped']
 
 /** The options with defaults and the model's own loss and optimizer filled in. */
-export function settings<M extends Module, B>(model: M, data: Batches<B>, options: FitOptions<M, B>): Settings<M, B> {
+export function settings<M extends Module, B>(model: M, data: Batches<B>, given: FitOptions<M, B>): Settings<M, B> {
+  checkModel(model, op)
+  const options = taken(given, op)
   const {
     epochs = 1,
     keep = 3,
@@ -136,7 +139,7 @@ export function settings<M extends Module, B>(model: M, data: Batches<B>, option
   if (options.metrics !== undefined && validation === undefined)
     throw wrong('metrics', 'given together with validation data', 'no validation')
   for (const name of Object.keys(options.metrics ?? {}))
-    if (taken.includes(name)) throw wrong('metrics', `under other names than ${taken.join(', ')}`, name)
+    if (reserved.includes(name)) throw wrong('metrics', `under other names than ${reserved.join(', ')}`, name)
   return {
     ...options,
     epochs,
@@ -169,5 +172,5 @@ function isJson(value: unknown): boolean {
 }
 
 function wrong(name: string, expected: string, got: unknown): ArgumentError {
-  return new ArgumentError(`fit: ${name} must be ${expected}, got ${String(got)}`, { op, expected, got: String(got) })
+  return refused(op, name, expected, got)
 }

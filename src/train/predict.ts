@@ -9,6 +9,7 @@ import { leaves, rebuild, type Tree, tensorsIn } from '../tensor/tree.js'
 import { Variable } from '../tensor/variable.js'
 import { type Batches, checkBatches, discard, paced } from './batches.js'
 import { called } from './call.js'
+import { checkModel, refused, taken } from './check.js'
 import { Mode } from './mode.js'
 
 const op = 'predict'
@@ -51,11 +52,12 @@ export function predict(
   model: Module,
   data: Tensor | Batches<unknown>,
   fn: Predictor<never, never, Tree> = forward,
-  { batch = 256 }: PredictOptions = {},
+  options: PredictOptions = {},
 ): Predictions<Tree> {
+  const { batch = 256 } = taken(options, op)
+  checkModel(model, op)
   whole(batch, 'batch', op, 1)
-  if (typeof fn !== 'function')
-    throw new ArgumentError(`${op}: expected a function of model and batch, got ${typeof fn}`, { op, got: typeof fn })
+  if (typeof fn !== 'function') throw refused(op, 'the third argument', 'a function of model and batch', fn)
   if (data instanceof Tensor && data.rank === 0)
     throw new ArgumentError(`${op}: a scalar has no rows`, { op, expected: '[B, …]', got: '[]' })
   if (!(data instanceof Tensor)) checkBatches(data, 'data', op)

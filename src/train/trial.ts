@@ -7,6 +7,7 @@ import { whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { type Batches, checkBatches, discard } from './batches.js'
 import { isOutputs, scalar } from './call.js'
+import { checkModel, taken } from './check.js'
 import { fit } from './fit.js'
 import { type FitOptions, settings } from './options.js'
 
@@ -52,9 +53,10 @@ const FEWEST = 3
 export async function findLearningRate<M extends Module, B>(
   model: M,
   data: Batches<B>,
-  { from = 1e-6, to = 1, steps = 100, ...options }: LearningRateOptions<M, B> = {},
+  given: LearningRateOptions<M, B> = {},
 ): Promise<LearningRates> {
   const op = 'findLearningRate'
+  const { from = 1e-6, to = 1, steps = 100, ...options } = taken(given, op)
   whole(steps, 'steps', op, 10)
   if (!(from > 0 && to > from && to < Infinity)) {
     const [expected, got] = ['0 < from < to', `${from} and ${to}`]
@@ -146,9 +148,11 @@ export interface Overfit {
 export async function overfitOneBatch<M extends Module, B>(
   model: M,
   data: Batches<B>,
-  { steps = 200, below = 0.1, ...options }: OverfitOptions<M, B> = {},
+  given: OverfitOptions<M, B> = {},
 ): Promise<Overfit> {
   const op = 'overfitOneBatch'
+  const { steps = 200, below = 0.1, ...options } = taken(given, op)
+  checkModel(model, op)
   whole(steps, 'steps', op, 1)
   checkBatches(data, 'data', op)
   const { epochs } = await unchanged(model, data, async () => {

@@ -1,8 +1,9 @@
 // The weights in the checkpoints of a run, for use after it: of the best epoch, the newest, or a file.
 import { join } from 'node:path'
-import { ArgumentError, CheckpointError } from '../errors.js'
+import { CheckpointError } from '../errors.js'
 import type { Module } from '../nn/index.js'
 import type { Tensor } from '../tensor/tensor.js'
+import { checkModel, refused, taken } from './check.js'
 import {
   type Checkpoint,
   checkpointName,
@@ -30,15 +31,11 @@ export interface LoadWeightsOptions {
  *
  * @throws CheckpointError (`ERR_CHECKPOINT`) where there are none, or they are of another model, which then has not changed; FileError (`ERR_IO`).
  */
-export async function loadWeights(
-  model: Module,
-  path: string,
-  { which = 'best' }: LoadWeightsOptions = {},
-): Promise<string> {
-  if (which !== 'best' && which !== 'newest') {
-    const [expected, got] = ["'best' or 'newest'", String(which)]
-    throw new ArgumentError(`${op}: which must be ${expected}, got ${got}`, { op, expected, got })
-  }
+export async function loadWeights(model: Module, path: string, options: LoadWeightsOptions = {}): Promise<string> {
+  const { which = 'best' } = taken(options, op)
+  checkModel(model, op)
+  if (typeof path !== 'string') throw refused(op, 'path', 'a path', path)
+  if (which !== 'best' && which !== 'newest') throw refused(op, 'which', "'best' or 'newest'", which)
   if (!(await isFolder(path))) return take(model, await readCheckpoint(path), 'model')
   const newest = (await newestCheckpoint(path, op))?.checkpoint
   if (newest === undefined)

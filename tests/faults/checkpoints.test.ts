@@ -167,7 +167,10 @@ test('a folder that is removed during the run is an error, not a run without che
   const model = new Net()
   const removing = fit(
     model,
-    options({ callbacks: { onEpochEnd: ({ epoch }) => (epoch === 1 ? rm(folder, { recursive: true }) : undefined) } }),
+    options({
+      logs: false,
+      callbacks: { onEpochEnd: ({ epoch }) => (epoch === 1 ? rm(folder, { recursive: true }) : undefined) },
+    }),
   )
   await expect(removing).rejects.toMatchObject({
     code: 'ERR_IO',

@@ -2,6 +2,7 @@
 import { stack } from '../../tensor/functions.js'
 import { whole } from '../../tensor/shape.js'
 import type { Tensor } from '../../tensor/tensor.js'
+import { taken } from '../check.js'
 import { type ClassOptions, compared } from './classes.js'
 import { Metric } from './metric.js'
 
@@ -10,9 +11,10 @@ import { Metric } from './metric.js'
  * scores […] (class 1 above `threshold`), or classes […] as whole numbers. NaN where no target counts.
  */
 export function accuracy(options: ClassOptions = {}): Metric {
+  const given = taken(options, 'accuracy')
   return new Metric({
     sums(prediction, target) {
-      const { classes, target: wanted, counted } = compared('accuracy', prediction, target, options)
+      const { classes, target: wanted, counted } = compared('accuracy', prediction, target, given)
       return share(classes.eq(wanted).logicalAnd(counted), counted)
     },
     figure,
@@ -24,11 +26,12 @@ export function accuracy(options: ClassOptions = {}): Metric {
  *
  * @throws OutOfRangeError or ArgumentError for k that is not within 1 … C.
  */
-export function topKAccuracy(k: number, { ignoreIndex = -100 }: Pick<ClassOptions, 'ignoreIndex'> = {}): Metric {
+export function topKAccuracy(k: number, options: Pick<ClassOptions, 'ignoreIndex'> = {}): Metric {
+  const given = taken(options, 'topKAccuracy')
   whole(k, 'k', 'topKAccuracy', 1)
   return new Metric({
     sums(prediction, target) {
-      const { target: wanted, counted } = compared('topKAccuracy', prediction, target, { ignoreIndex })
+      const { target: wanted, counted } = compared('topKAccuracy', prediction, target, given)
       const { indices } = prediction.topk(k)
       return share(indices.eq(wanted.unsqueeze(-1)).any(-1).logicalAnd(counted), counted)
     },

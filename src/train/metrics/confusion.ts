@@ -5,6 +5,7 @@ import { isFloat } from '../../tensor/dtype.js'
 import { cat } from '../../tensor/functions.js'
 import { whole } from '../../tensor/shape.js'
 import type { Tensor } from '../../tensor/tensor.js'
+import { taken } from '../check.js'
 import { type ClassOptions, compared } from './classes.js'
 import { Metric, type MetricValue } from './metric.js'
 
@@ -26,7 +27,7 @@ export interface PerClassOptions extends ConfusionOptions {
  * @throws OutOfRangeError (`ERR_RANGE`), when the figure is read, for targets or predictions that are not within 0 … C−1.
  */
 export function confusionMatrix(options: ConfusionOptions = {}): Metric<number[][]> {
-  return counted('confusionMatrix', options, (matrix) => matrix)
+  return counted('confusionMatrix', taken(options, 'confusionMatrix'), (matrix) => matrix)
 }
 
 /**
@@ -62,9 +63,10 @@ interface Outcomes {
 
 function perClass(
   op: string,
-  { average, ...options }: PerClassOptions,
+  given: PerClassOptions,
   figure: (outcomes: Outcomes) => number,
 ): Metric<number | number[]> {
+  const { average, ...options } = taken(given, op)
   if (average !== undefined && !['macro', 'micro', 'weighted'].includes(average)) {
     const [expected, got] = ["'macro', 'micro' or 'weighted'", String(average)]
     throw new ArgumentError(`${op}: average must be ${expected}, got ${got}`, { op, expected, got })

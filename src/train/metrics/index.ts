@@ -10,6 +10,6 @@ export {
   precision,
   recall,
 } from './confusion.js'
-export { Metric, type MetricRule, type MetricValue, Tally } from './metric.js'
+export { Metric, type MetricRule, type MetricValue, type Tally } from './metric.js'
 export { perplexity } from './perplexity.js'
 export { mae, r2, rmse } from './regression.js'

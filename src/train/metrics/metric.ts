@@ -1,9 +1,10 @@
 // Metric: a figure over all rows of a dataset, from sums that the engine keeps and that are read once.
-import { ArgumentError, ShapeError } from '../../errors.js'
+import { ShapeError } from '../../errors.js'
 import { unscope } from '../../tensor/lifetime.js'
 import { noGrad, scope } from '../../tensor/scope.js'
 import { sameShape, show } from '../../tensor/shape.js'
 import { Tensor } from '../../tensor/tensor.js'
+import { checkTensor, refused, taken } from '../check.js'
 
 /** A number, one per class, or a matrix of them. */
 export type MetricValue = number | readonly number[] | readonly (readonly number[])[]
@@ -31,7 +32,11 @@ export interface MetricRule<V extends MetricValue> {
 export class Metric<V extends MetricValue = number> {
   readonly #rule: MetricRule<V>
 
+  /** @throws ArgumentError unless the rule has both functions. */
   constructor(rule: MetricRule<V>) {
+    const { sums, figure } = taken(rule, 'Metric', 'the rule')
+    for (const [name, fn] of Object.entries({ sums, figure }))
+      if (typeof fn !== 'function') throw refused('Metric', name, 'a function', fn)
     this.#rule = rule
   }
 
@@ -64,15 +69,13 @@ export class Tally<V extends MetricValue = number> {
    * @throws ShapeError or DTypeError for predictions that the metric cannot compare with the target.
    */
   add(prediction: Tensor, target: Tensor): void {
+    checkTensor(prediction, 'prediction', 'Metric')
+    checkTensor(target, 'target', 'Metric')
     const before = this.#sums
     this.#sums = noGrad(() =>
       scope(() => {
         const sums: unknown = this.#rule.sums(prediction, target)
-        if (!(sums instanceof Tensor))
-          throw new ArgumentError(`Metric: sums must return a tensor, got ${sums === null ? 'null' : typeof sums}`, {
-            op: 'Metric',
-            expected: 'a tensor',
-          })
+        if (!(sums instanceof Tensor)) throw refused('Metric', 'what sums returns', 'a tensor', sums)
         const exact = sums.to('float64')
         if (before === undefined) return exact.clone()
         if (sameShape(before.shape, exact.shape)) return before.add(exact)
