@@ -32,7 +32,9 @@ export interface CrossEntropyOptions extends ClassOptions {
 /**
  * −weight[target] · log softmax(logits)[target]: logits […, C], target […] of whole numbers. The mean is over the targets that are not ignored, weighted.
  *
- * Differs from torch: the class axis is the last one, so sequences need no transposition; no targets that are probabilities.
+ * Or −Σ weight · target · log softmax(logits), target […, C] of probabilities in the dtype of the logits; the mean is over all rows.
+ *
+ * Differs from torch: the class axis is the last one, so sequences need no transposition.
  */
 export function crossEntropy<D extends DType>(
   logits: Tensor<D>,

@@ -34,6 +34,21 @@ test('weights of classes: the mean is weighted', async () => {
   await close(F.nllLoss(logits.logSoftmax(-1), target, { weight }), [expected], 'nll')
 })
 
+test('cross entropy with probabilities: one-hot ones are classes', async () => {
+  const logits = uniform([2, 3, 4], -1, 1, f64)
+  const classes = tensor(
+    [
+      [0, 3, 1],
+      [2, 2, 0],
+    ],
+    i64,
+  )
+  const expected = (await F.crossEntropy(logits, classes, { reduction: 'none' }).flatten().data()) as Float64Array
+  const spread = F.oneHot(classes, 4).to('float64')
+  await close(F.crossEntropy(logits, spread, { reduction: 'none' }).flatten(), [...expected], 'one-hot')
+  expect(() => F.crossEntropy(logits, spread.slice(-1, 1))).toThrow(expect.objectContaining({ code: 'ERR_SHAPE' }))
+})
+
 test('targets may be bool or whole numbers', async () => {
   const x = tensor([0.3, -2], f64)
   const [bool, whole, float] = [tensor([true, false]), tensor([1, 0], { dtype: 'uint8' }), tensor([1, 0], f64)]

@@ -54,8 +54,9 @@ def cross_entropy(x, a):
 def by_class(x, a, fn):
     """Class axis last; a weight for each class may follow."""
     scores, target, weight = [*x, None][:3]
-    loss = fn(scores.reshape(-1, scores.shape[-1]), target.long().reshape(-1), weight, ignore_index=a["ignoreIndex"], reduction=a["reduction"])
-    return loss.reshape(target.shape) if a["reduction"] == "none" else loss
+    wanted = target.reshape(-1, scores.shape[-1]) if target.is_floating_point() else target.long().reshape(-1)
+    loss = fn(scores.reshape(-1, scores.shape[-1]), wanted, weight, ignore_index=a["ignoreIndex"], reduction=a["reduction"])
+    return loss.reshape(scores.shape[:-1]) if a["reduction"] == "none" else loss
 
 
 def by_element(fn, *options):

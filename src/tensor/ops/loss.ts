@@ -1,4 +1,5 @@
 // Losses. The class axis is the last; shapes are never broadcast.
+import { isFloat } from '../dtype.js'
 import type { Meta } from '../record.js'
 import { sameShape, show } from '../shape.js'
 import {
@@ -26,23 +27,30 @@ export interface Reduced {
 function byClass<A>(
   name: string,
   scores: string,
+  probabilities: boolean,
   more: (attributes: A) => readonly number[],
 ): OpSpec<A & Reduced & { ignoreIndex: number }> {
   return {
     outputs: (inputs, { reduction }) => {
       const [x, target, weight] = [at(inputs, 0), at(inputs, 1), inputs[2]]
       needFloat(x, name, scores)
-      needIndex(target, name, 'target')
       if (x.shape.length === 0) throw badShape(name, scores, '[…, C]', x.shape)
       const leading = x.shape.slice(0, -1)
-      if (!sameShape(target.shape, leading))
-        throw badShape(name, 'target', `${show(leading)}, the ${scores}' shape without the class axis`, target.shape)
+      if (probabilities && isFloat(target.dtype)) {
+        needSameDType([x, target], name)
+        if (!sameShape(target.shape, x.shape))
+          throw badShape(name, 'target', `${show(x.shape)} of probabilities, or whole numbers`, target.shape)
+      } else {
+        needIndex(target, name, 'target')
+        if (!sameShape(target.shape, leading))
+          throw badShape(name, 'target', `${show(leading)}, the ${scores}' shape without the class axis`, target.shape)
+      }
       if (weight !== undefined) {
         needSameDType([x, weight], name)
         const classes = x.shape.at(-1) as number
         if (!sameShape(weight.shape, [classes])) throw badShape(name, 'weight', `[C=${classes}]`, weight.shape)
       }
-      return [like(x, reduction === 'none' ? target.shape : [])]
+      return [like(x, reduction === 'none' ? leading : [])]
     },
     attributes: (attributes) => [attributes.ignoreIndex, reductions[attributes.reduction], ...more(attributes)],
   }
@@ -79,8 +87,10 @@ function needTrailing(x: Meta, weight: Input, name: string): void {
 }
 
 export const loss = {
-  crossEntropy: byClass<{ labelSmoothing: number }>('crossEntropy', 'logits', ({ labelSmoothing }) => [labelSmoothing]),
-  nllLoss: byClass<None>('nllLoss', 'logarithms', () => []),
+  crossEntropy: byClass<{ labelSmoothing: number }>('crossEntropy', 'logits', true, ({ labelSmoothing }) => [
+    labelSmoothing,
+  ]),
+  nllLoss: byClass<None>('nllLoss', 'logarithms', false, () => []),
   mseLoss: byElement('mseLoss'),
   l1Loss: byElement('l1Loss'),
   huberLoss: byElement<{ delta: number }>('huberLoss', ({ delta }) => [delta]),

@@ -1,5 +1,5 @@
 //! Losses that libtorch has as one operation.
-use crate::call::{Call, Outputs};
+use crate::call::{Call, Outputs, is_float, kind};
 use crate::device::check_range;
 use crate::error::{Code, Fault};
 use crate::op::Op;
@@ -18,15 +18,19 @@ fn reduction(call: &mut Call) -> Result<Reduction, Fault> {
 pub fn by_class(call: &mut Call) -> Outputs {
     let (ignore, how) = (call.attributes.integer()?, reduction(call)?);
     let smoothing = if call.op == Op::CrossEntropy { call.attributes.number()? } else { 0.0 };
-    let (scores, target, weight) = (call.input(0)?, call.index(1)?, call.optional(2));
+    let (scores, target, weight) = (call.input(0)?, call.input(1)?, call.optional(2));
     let mut leading = scores.size();
     let classes = leading.pop().ok_or_else(|| Fault::new(Code::Shape, "scores must have a class axis"))?;
-    if target.size() != leading {
-        return Err(Fault::mismatch(Code::Shape, "target", format!("{leading:?}"), format!("{:?}", target.size())));
-    }
     let count: i64 = leading.iter().product();
-    let (rows, wanted) = (scores.f_reshape([count, classes])?, target.f_reshape([count])?);
-    if scores.device() != Device::Cpu {
+    let rows = scores.f_reshape([count, classes])?;
+    // Probabilities of every class, or the number of one.
+    let shared = is_float(kind(target)?);
+    let expected = if shared { scores.size() } else { leading.clone() };
+    if target.size() != expected {
+        return Err(Fault::mismatch(Code::Shape, "target", format!("{expected:?}"), format!("{:?}", target.size())));
+    }
+    let wanted = if shared { target.f_reshape([count, classes])? } else { call.index(1)?.f_reshape([count])? };
+    if !shared && scores.device() != Device::Cpu {
         let used = wanted.f_masked_select(&wanted.f_ne(ignore)?)?;
         check_range(&used, classes)?;
     }
