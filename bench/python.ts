@@ -47,6 +47,16 @@ export function pythonWithTorch(): Promise<string> {
   return found
 }
 
+/** Adds packages to the cached environment, pinned and without their own dependencies. One that `QUARTERTURN_PYTHON` names is left as it is. */
+export async function withPackages(packages: readonly string[]): Promise<void> {
+  const interpreter = await pythonWithTorch()
+  if (interpreter === process.env.QUARTERTURN_PYTHON) return
+  await must(interpreter, [
+    ...['-m', 'pip', 'install', '--quiet', '--no-deps', '--no-cache-dir', '--disable-pip-version-check'],
+    ...packages,
+  ])
+}
+
 async function find(): Promise<string> {
   const given = process.env.QUARTERTURN_PYTHON
   if (given !== undefined && given !== '') return given

@@ -16,7 +16,7 @@ export function options(): Options {
 }
 
 /** Numbers in [-scale, scale), the same on both sides: a multiplicative hash of the position, exact in float64. */
-function hashed(count: number, seed: number, scale: number): Float32Array {
+export function hashed(count: number, seed: number, scale: number): Float32Array {
   const out = new Float32Array(count)
   for (let i = 0; i < count; i++) out[i] = ((((i + seed) * 2654435761) % 4294967296) / 2147483648 - 1) * scale
   return out

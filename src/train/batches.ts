@@ -1,5 +1,6 @@
 // Batches: what training, evaluation and prediction take data from, and how they go through it.
 import { Loader } from '../data/loader.js'
+import { StreamLoader } from '../data/stream.js'
 import { ArgumentError } from '../errors.js'
 import { Pace } from '../tensor/pace.js'
 import { tensorsIn } from '../tensor/tree.js'
@@ -27,7 +28,7 @@ export function checkBatches(data: Batches<unknown>, name: string, op: string): 
 
 /** The batches of any iterable, with the back pressure that a Loader has by itself. */
 export function paced<B>(data: Batches<B>): AsyncIterable<B> {
-  return data instanceof Loader ? (data as unknown as AsyncIterable<B>) : withPace(data)
+  return makesBatches(data) ? (data as unknown as AsyncIterable<B>) : withPace(data)
 }
 
 async function* withPace<B>(data: Batches<B>): AsyncGenerator<B, void, undefined> {
@@ -45,5 +46,10 @@ export function rowsOf(batch: unknown): number {
 
 /** Frees a batch that the loader made for this turn alone. */
 export function discard(data: Batches<unknown>, batch: unknown): void {
-  if (data instanceof Loader) for (const tensor of tensorsIn(batch)) tensor.dispose()
+  if (makesBatches(data)) for (const tensor of tensorsIn(batch)) tensor.dispose()
+}
+
+/** Whether the batches are tensors of the library's own making, at its own pace. */
+function makesBatches(data: Batches<unknown>): boolean {
+  return data instanceof Loader || data instanceof StreamLoader
 }
