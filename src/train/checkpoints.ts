@@ -2,6 +2,7 @@
 import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { CheckpointError } from '../errors.js'
+import type { PlateauState } from '../optim/index.js'
 import { loadCheckpointFile, saveSafetensors } from '../tensor/file.js'
 import type { GeneratorState } from '../tensor/random.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -29,6 +30,8 @@ export interface RunState {
   readonly validation: unknown
   /** The losses of the current epoch so far. */
   readonly losses: MeanState
+  /** Of `reduceOnPlateau`. */
+  readonly plateau?: PlateauState
   readonly epochs: readonly EpochRecord[]
   /** The step at the end of each epoch; absent in checkpoints of before there were such. */
   readonly ends?: readonly number[]

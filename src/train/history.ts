@@ -42,9 +42,15 @@ export interface Monitor {
 
 /** The number that is watched, as one that should fall. */
 export function watched(record: EpochRecord, monitor?: Monitor): number {
+  const value = monitored(record, monitor)
+  return monitor?.mode === 'max' ? -value : value
+}
+
+/** The number that is watched. */
+export function monitored(record: EpochRecord, monitor?: Monitor): number {
   if (monitor === undefined) return record.validationLoss ?? record.loss
   const value = record[monitor.metric]
-  if (typeof value === 'number') return monitor.mode === 'max' ? -value : value
+  if (typeof value === 'number') return value
   const numbers = Object.keys(record).filter((name) => typeof record[name] === 'number')
   throw new ArgumentError(
     `fit: monitor must name a number of the records (${numbers.join(', ')}), got ${monitor.metric}`,
@@ -52,21 +58,28 @@ export function watched(record: EpochRecord, monitor?: Monitor): number {
   )
 }
 
-/** Counts the epochs without improvement. The same values give the same answers: nothing of it needs saving. */
-export class Patience {
+/** Keeps the best epoch and counts those without improvement. The same records give the same answer: nothing of it needs saving. */
+export class Watch {
+  readonly #monitor: Monitor | undefined
   readonly #patience: number
   readonly #minDelta: number
+  #best: EpochRecord | undefined
   #reference = Infinity
   #waited = 0
 
-  constructor(name: string, { patience, minDelta = 0 }: { patience: number; minDelta?: number | undefined }) {
-    this.#patience = patience === Infinity ? patience : whole(patience, `${name}.patience`, 'fit', 1)
-    this.#minDelta = minDelta
-    if (!(minDelta >= 0))
-      throw new ArgumentError(`fit: ${name}.minDelta must be ≥ 0, got ${minDelta}`, {
+  constructor(options: EarlyStopping | undefined, monitor?: Monitor) {
+    this.#monitor = monitor
+    this.#patience = options === undefined ? Infinity : whole(options.patience, 'earlyStopping.patience', 'fit', 1)
+    this.#minDelta = options?.minDelta ?? 0
+    if (!(this.#minDelta >= 0))
+      throw new ArgumentError(`fit: earlyStopping.minDelta must be ≥ 0, got ${this.#minDelta}`, {
         op: 'fit',
-        got: String(minDelta),
+        got: String(this.#minDelta),
       })
+  }
+
+  get best(): EpochRecord | undefined {
+    return this.#best
   }
 
   /** No improvement for `patience` epochs. */
@@ -74,42 +87,13 @@ export class Patience {
     return this.#waited >= this.#patience
   }
 
-  add(value: number): void {
+  /** Takes in an epoch; returns whether it is the best so far. */
+  add(record: EpochRecord): boolean {
+    const value = watched(record, this.#monitor)
     if (value < this.#reference - this.#minDelta) {
       this.#reference = value
       this.#waited = 0
     } else this.#waited++
-  }
-
-  /** Begins to count anew. */
-  again(): void {
-    this.#waited = 0
-  }
-}
-
-/** Keeps the best epoch, and knows when to stop. */
-export class Watch {
-  readonly #monitor: Monitor | undefined
-  readonly #patience: Patience
-  #best: EpochRecord | undefined
-
-  constructor(earlyStopping: EarlyStopping | undefined, monitor?: Monitor) {
-    this.#monitor = monitor
-    this.#patience = new Patience('earlyStopping', earlyStopping ?? { patience: Infinity })
-  }
-
-  get best(): EpochRecord | undefined {
-    return this.#best
-  }
-
-  get exhausted(): boolean {
-    return this.#patience.exhausted
-  }
-
-  /** Takes in an epoch; returns whether it is the best so far. */
-  add(record: EpochRecord): boolean {
-    const value = watched(record, this.#monitor)
-    this.#patience.add(value)
     if (!Number.isFinite(value)) return false
     if (this.#best !== undefined && value >= watched(this.#best, this.#monitor)) return false
     this.#best = record

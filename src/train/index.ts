@@ -16,7 +16,6 @@ export { fit, start, type TrainingRun } from './fit.js'
 export type { EarlyStopping, EpochRecord, History, Monitor } from './history.js'
 export * from './metrics/index.js'
 export type { FitOptions, SelfTraining } from './options.js'
-export type { ReduceOnPlateau } from './plateau.js'
 export { type Predictions, type PredictOptions, type Predictor, predict } from './predict.js'
 export {
   findLearningRate,

@@ -1,7 +1,7 @@
 // The options of a run, checked once before anything happens.
 import { ArgumentError } from '../errors.js'
 import type { Module } from '../nn/index.js'
-import type { OptimizerFactory } from '../optim/index.js'
+import type { OptimizerFactory, ReduceOnPlateauOptions } from '../optim/index.js'
 import { whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { type Batches, checkBatches } from './batches.js'
@@ -10,7 +10,6 @@ import { checkModel, refused, taken } from './check.js'
 import { checkMeasures, type Measures } from './evaluate.js'
 import type { Callbacks } from './events.js'
 import type { EarlyStopping, Monitor } from './history.js'
-import type { ReduceOnPlateau } from './plateau.js'
 
 /** A model that brings its own loss and optimizer: `fit(model, data)` is then enough. */
 export interface SelfTraining<B = never> {
@@ -36,8 +35,8 @@ export interface FitOptions<M extends Module, B> {
   /** What tells the best epoch, for all that depends on it (default: the lowest validation loss, or training loss without validation). */
   monitor?: Readonly<Monitor>
   earlyStopping?: Readonly<EarlyStopping>
-  /** Lowers the learning rates when the epochs no longer improve. */
-  reduceOnPlateau?: Readonly<ReduceOnPlateau>
+  /** Lowers the learning rates, which must be numbers, when the epochs no longer improve: `optim.ReduceOnPlateau`, one measurement per epoch. */
+  reduceOnPlateau?: Readonly<Omit<ReduceOnPlateauOptions, 'mode'>>
   /** Seconds after which this process ends the run, as if all its epochs were done; with a checkpoint if there is a folder. */
   timeLimit?: number
   /** Gradients are scaled so that their common norm is at most this. */

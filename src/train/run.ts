@@ -1,7 +1,7 @@
 // Run: one training from start or checkpoint to its end. `fit` and `start` are its two faces.
 import { AbortedError, BusyError, CallbackError, NotFiniteError, type QuarterturnError } from '../errors.js'
 import type { Module } from '../nn/index.js'
-import type { Optimizer } from '../optim/index.js'
+import { type Optimizer, ReduceOnPlateau } from '../optim/index.js'
 import { grad } from '../tensor/grad.js'
 import { request, takePending } from '../tensor/queue.js'
 import { Generator, generator, withGenerator } from '../tensor/random.js'
@@ -14,12 +14,11 @@ import { type Checkpoint, Checkpoints, disposeCheckpoint } from './checkpoints.j
 import { describeRun } from './describe.js'
 import { measureAll } from './evaluate.js'
 import { callbackNames, type RunControl, type RunEvent } from './events.js'
-import { type EpochRecord, type History, Watch, watched } from './history.js'
+import { type EpochRecord, type History, monitored, Watch, watched } from './history.js'
 import { RunLog } from './log.js'
 import { Mean } from './mean.js'
 import { Mode } from './mode.js'
 import type { Settings } from './options.js'
-import { Plateau } from './plateau.js'
 import { findCheckpoint, takeOver } from './resume.js'
 import { attend, type Interruptible, leave, type StopSignal } from './signals.js'
 
@@ -38,7 +37,7 @@ export class Run<M extends Module, B> implements RunControl, Interruptible {
   readonly #generator: Generator
   readonly #losses = new Mean()
   readonly #watch: Watch
-  readonly #plateau: Plateau | undefined
+  readonly #plateau: ReduceOnPlateau | undefined
   readonly #epochs: EpochRecord[] = []
   /** The step at the end of each epoch; NaN where a checkpoint did not tell. */
   readonly #ends: number[] = []
@@ -76,10 +75,12 @@ export class Run<M extends Module, B> implements RunControl, Interruptible {
     this.#options = options
     this.#tell = tell
     this.#watch = new Watch(options.earlyStopping, options.monitor)
-    this.#plateau = options.reduceOnPlateau === undefined ? undefined : new Plateau(options.reduceOnPlateau)
     this.#validationState = options.validation?.state?.() ?? null
     this.#mode = new Mode(model)
     this.optimizer = options.optimizer(model.parameters())
+    const { monitor, reduceOnPlateau } = options
+    if (reduceOnPlateau !== undefined)
+      this.#plateau = new ReduceOnPlateau(this.optimizer, { ...reduceOnPlateau, mode: monitor?.mode ?? 'min' })
     this.#generator = options.seed === undefined ? generator().fork() : new Generator(options.seed)
     busy.add(model)
   }
@@ -221,7 +222,7 @@ export class Run<M extends Module, B> implements RunControl, Interruptible {
     const best = this.#watch.add(record)
     this.#epochs.push(record)
     this.#ends.push(this.#step)
-    if (this.#plateau?.add(watched(record, this.#options.monitor)) === true) this.#plateau.lower(this.optimizer)
+    this.#plateau?.step(monitored(record, this.#options.monitor))
     if (best && this.#options.earlyStopping?.restoreBest === true) this.#keepBest(this.#model.stateDict())
     this.#losses.restore({ sum: 0, rows: 0, skipped: 0 })
     this.#position = 0
@@ -292,7 +293,7 @@ export class Run<M extends Module, B> implements RunControl, Interruptible {
   }
 
   async #resume(from: Checkpoint): Promise<void> {
-    const { position, validating = false, validation, epochs, ends = [] } = from.state
+    const { position, validating = false, validation, plateau, epochs, ends = [] } = from.state
     const { validation: validationData, earlyStopping } = this.#options
     const own = { model: this.#model, optimizer: this.optimizer, data: this.#data, validation: validationData }
     await takeOver(own, from)
@@ -300,6 +301,7 @@ export class Run<M extends Module, B> implements RunControl, Interruptible {
     this.#losses.restore(from.state.losses)
     this.#step = from.state.step
     this.#validationState = validation
+    if (plateau !== undefined) this.#plateau?.restore(plateau)
     this.#position = position
     this.#validating = validating
     this.#behind = this.#data.restore === undefined && !validating ? position : 0
@@ -307,8 +309,6 @@ export class Run<M extends Module, B> implements RunControl, Interruptible {
       this.#epochs.push(record)
       this.#ends.push(ends[i] ?? Number.NaN)
       this.#watch.add(record)
-      if (this.#plateau?.add(watched(record, this.#options.monitor)) === true)
-        this.#plateau.lower(this.optimizer, { resumed: true })
     }
     this.#saved = this.#place()
     const restoreBest = earlyStopping?.restoreBest === true
@@ -345,6 +345,7 @@ export class Run<M extends Module, B> implements RunControl, Interruptible {
           data: this.#data.state?.() ?? null,
           validation: this.#validationState,
           losses: this.#losses.state(),
+          ...(this.#plateau === undefined ? {} : { plateau: this.#plateau.state() }),
           epochs: this.#epochs,
           ends: this.#ends,
           ...(this.#watch.best === undefined ? {} : { best: this.#watch.best.epoch }),

@@ -232,7 +232,7 @@ test('metrics that do not know what to compare say how to tell them', async () =
   ).rejects.toMatchObject(wrong)
   await expect(train.evaluate(new Net(), loader(), { accuracy: 'accuracy' as never })).rejects.toMatchObject({
     code: 'ERR_ARGUMENT',
-    message: 'evaluate: measures.accuracy must be a function or a metric, got string',
+    message: 'evaluate: measures.accuracy must be a function or a metric, got accuracy',
   })
 })
 
