@@ -20,7 +20,7 @@ export interface ConvLayerOptions<S> extends ParameterOptions {
 }
 
 /** Turns one number, or one for each axis, into what the operation takes. */
-export type SizeOf<S, T> = (value: S, name: string, op: string, least?: number) => T
+type SizeOf<S, T> = (value: S, name: string, op: string, least?: number) => T
 
 /** A convolution with kernels of sizes T: a number, or a pair. */
 export abstract class Conv<S, T> extends Module {

@@ -1,5 +1,17 @@
 // Attention layers: what masks hide, order, positions, dropout; what they refuse. Numbers are held to PyTorch's in tests/parity.
-import { grad, manualSeed, memory, nn, normal, type Tensor, tensor, zeros } from 'quarterturn'
+import {
+  checkpoint,
+  grad,
+  manualSeed,
+  memory,
+  nn,
+  normal,
+  optim,
+  type Tensor,
+  tensor,
+  Variable,
+  zeros,
+} from 'quarterturn'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { expectClose } from '../tolerances.js'
 
@@ -131,7 +143,6 @@ describe('Transformer', () => {
   })
 
   test('a tiny encoder learns to reverse: the loss falls to a tenth', async () => {
-    const { optim } = await import('quarterturn')
     class Reverse extends nn.Module {
       embed = new nn.Embedding(6, 16)
       positions = new nn.SinusoidalPositions(16)
@@ -157,6 +168,52 @@ describe('Transformer', () => {
     }
     const [first, last] = [await losses[0]?.item(), await losses.at(-1)?.item()]
     expect(last as number).toBeLessThan((first as number) / 10)
+  })
+
+  test('within checkpoint, also at their first call, layers give the gradients that they give without', async () => {
+    const make = [
+      () => new nn.TransformerEncoderLayer(4, 2, { dimFeedforward: 6, dropout: 0.3, ...f64 }),
+      () => new nn.SinusoidalPositions(4),
+      () => nn.weightNorm(new nn.Linear(4, 3, f64)),
+      () => new nn.Mish(),
+    ]
+    for (const one of make) {
+      const layer: nn.Layer = one()
+      const x = new Variable(normal([2, 3, 4], 0, 1, f64))
+      const leaves = [x, ...layer.parameters()]
+      const run = async (forward: (z: Tensor) => Tensor): Promise<number[]> => {
+        manualSeed(5)
+        const gradients = grad(forward(x).square().sum(), leaves)
+        return (await Promise.all(leaves.map((leaf) => numbers(gradients.get(leaf))))).flat()
+      }
+      const inside = await run((z) => checkpoint((y: Tensor) => layer.forward(y), z))
+      expectClose(inside, await run((z) => layer.forward(z)), 'float64', layer.constructor.name)
+    }
+  })
+
+  test('in bfloat16 with float32 masters a causal model learns its sequence', async () => {
+    class Model extends nn.Module {
+      embed = new nn.Embedding(12, 16)
+      positions = new nn.LearnedPositions(8, 16)
+      encoder = new nn.TransformerEncoder(16, 2, { numLayers: 1, dimFeedforward: 32, dropout: 0, normFirst: true })
+      head = new nn.Linear(16, 12)
+      forward(words: Tensor): Tensor {
+        return this.head.forward(
+          this.encoder.forward(this.positions.forward(this.embed.forward(words)), { causal: true }),
+        )
+      }
+    }
+    const model = new Model().to('bfloat16')
+    const optimizer = new optim.AdamW(model.parameters(), { lr: 1e-2, masters: true })
+    const x = tensor([[3, 1, 4, 1, 5, 9, 2, 6]], { dtype: 'int64' })
+    const y = tensor([[1, 4, 1, 5, 9, 2, 6, 5]], { dtype: 'int64' })
+    const losses: Tensor[] = []
+    for (let step = 0; step < 40; step++) {
+      const loss = nn.functional.crossEntropy(model.forward(x).to('float32'), y)
+      optimizer.step(grad(loss, model.parameters()).clipByNorm(1), { notFinite: 'error' })
+      losses.push(loss)
+    }
+    expect(await losses.at(-1)?.item()).toBeLessThan(((await losses[0]?.item()) as number) / 10)
   })
 
   test('refuses an activation and sizes that are none', () => {
