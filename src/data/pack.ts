@@ -30,7 +30,8 @@ export interface PackedSequences {
  *
  * ```ts
  * const { tokens, segments } = data.packSequences([[1, 2, 3], [4, 5], [6]], { length: 4 })
- * console.log([...tokens.data], [...segments.data])   // [ 1, 2, 3, 6, 4, 5, 0, 0 ] [ 1, 1, 1, 2, 1, 1, 0, 0 ]
+ * console.log(tokens.data.join(' '))     // 1 2 3 6 4 5 0 0
+ * console.log(segments.data.join(' '))   // 1 1 1 2 1 1 0 0
  * ```
  *
  * @throws ArgumentError for a sequence that is empty or longer than a row.
