@@ -90,6 +90,20 @@ test('a mask of −∞ is the same as one of false', async () => {
   expectClose(b as number[], a as number[], 'float64', 'the two masks')
 })
 
+test.each([0, 0.5])('shared heads are the same as repeated ones (dropout %s)', async (p) => {
+  const [q, k, v] = [draw(2, 4, 3, 5), draw(2, 2, 6, 5), draw(2, 2, 6, 3)]
+  const repeat = (x: Tensor): Tensor => x.indexSelect(1, tensor([0, 0, 1, 1], { dtype: 'int64' }))
+  const seeded = (run: () => Tensor): Promise<number[]> => {
+    manualSeed(2)
+    return numbers(run())
+  }
+  const shared = await seeded(() => attention(q, k, v, { enableGqa: true, dropout: p }))
+  expectClose(shared, await seeded(() => attention(q, repeat(k), repeat(v), { dropout: p })), 'float64', 'shared heads')
+  expect(() => attention(q, k, v)).toThrow(expect.objectContaining({ code: 'ERR_SHAPE' }))
+  const three = k.slice(1, 0, 1).expand([2, 3, 6, 5])
+  expect(() => attention(q, three, three, { enableGqa: true })).toThrow(expect.objectContaining({ code: 'ERR_SHAPE' }))
+})
+
 describe('mistakes throw at the call', () => {
   const x = ones([2, 3, 4])
   test.each<[string, () => unknown, string]>([

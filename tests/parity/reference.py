@@ -70,7 +70,7 @@ def attention(x, a):
     if a["causal"] and mask is not None:
         mask = mask & past if mask.dtype == torch.bool else mask.masked_fill(~past, -torch.inf)
     scale = None if a["scale"] == "NaN" else a["scale"]
-    return F.scaled_dot_product_attention(query, key, value, mask, 0.0, a["causal"] and mask is None, scale=scale)
+    return F.scaled_dot_product_attention(query, key, value, mask, 0.0, a["causal"] and mask is None, scale=scale, enable_gqa=a.get("enableGqa", False))
 
 
 def convolution(fn):

@@ -6,7 +6,7 @@ use tch::{Kind, Tensor};
 
 /// `scaledDotProductAttention`: softmax(scale · query · keyᵀ + mask) · value.
 pub fn scaled_dot_product(call: &mut Call) -> Outputs {
-    let (causal, scale) = (call.attributes.flag()?, call.attributes.number()?);
+    let (causal, grouped, scale) = (call.attributes.flag()?, call.attributes.flag()?, call.attributes.number()?);
     let philox = random::stream(call)?;
     let p = call.attributes.number()?;
     let (query, key, value, mask) = (call.input(0)?, call.input(1)?, call.input(2)?, call.optional(3));
@@ -20,9 +20,11 @@ pub fn scaled_dot_product(call: &mut Call) -> Outputs {
     let mask = mask.map(|mask| ranked(&mask, query.dim())).transpose()?;
     let scale = (!scale.is_nan()).then_some(scale);
     if p == 0.0 {
-        let y = Tensor::f_scaled_dot_product_attention(query, key, value, mask.as_ref(), 0.0, causal, scale, false)?;
+        let y = Tensor::f_scaled_dot_product_attention(query, key, value, mask.as_ref(), 0.0, causal, scale, grouped)?;
         return Ok(vec![y]);
     }
+    let [key, value] =
+        if grouped { [repeated(key, query)?, repeated(value, query)?] } else { [key.shallow_clone(), value.shallow_clone()] };
     #[expect(clippy::cast_precision_loss, reason = "a width")]
     let factor = scale.unwrap_or_else(|| 1.0 / (query.size().last().copied().unwrap_or(1) as f64).sqrt());
     let mut products = query.f_matmul(&key.f_transpose(-2, -1)?)?.f_mul_scalar(factor)?;
@@ -35,7 +37,7 @@ pub fn scaled_dot_product(call: &mut Call) -> Outputs {
     }
     // A row without any finite product gives 0 instead of NaN.
     let weights = products.f_internal_safe_softmax(-1, None)?;
-    Ok(vec![random::dropped(&weights, philox, p)?.f_matmul(value)?])
+    Ok(vec![random::dropped(&weights, philox, p)?.f_matmul(&value)?])
 }
 
 /// A mask that is also causal.
@@ -47,6 +49,12 @@ fn seen(query: &Tensor, key: &Tensor, mask: Option<&Tensor>) -> Result<Tensor, F
         Some(mask) if kind(mask)? == Kind::Bool => mask.f_logical_and(&past)?,
         Some(mask) => mask.f_masked_fill(&past.f_logical_not()?, f64::NEG_INFINITY)?,
     })
+}
+
+/// Every head as often as it takes to have those of the query.
+fn repeated(x: &Tensor, query: &Tensor) -> Result<Tensor, Fault> {
+    let [heads, own] = [query, x].map(|x| x.size().iter().rev().nth(2).copied().unwrap_or(1));
+    Ok(x.f_repeat_interleave_self_int(heads / own.max(1), -3, heads)?)
 }
 
 /// The same with leading axes of size 1.
