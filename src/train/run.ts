@@ -25,6 +25,13 @@ import { attend, type Interruptible, leave, type StopSignal } from './signals.js
 /** Models that are being fitted. */
 const busy = new WeakSet<Module>()
 
+/** @throws BusyError while a run has the model. */
+export function checkFree(model: Module, op: string): void {
+  if (!busy.has(model)) return
+  const { name } = model.constructor
+  throw new BusyError(`${op}: this ${name} is being fitted already; await that first`, { op, got: name })
+}
+
 /** Where the events of a run go. */
 export type Listener = (event: RunEvent) => void
 
@@ -65,11 +72,7 @@ export class Run<M extends Module, B> implements RunControl, Interruptible {
   #beganAt = 0
 
   constructor(model: M, data: Batches<B>, options: Settings<M, B>, tell: Listener) {
-    if (busy.has(model))
-      throw new BusyError(`fit: this ${model.constructor.name} is being fitted already; await that first`, {
-        op: 'fit',
-        got: model.constructor.name,
-      })
+    checkFree(model, 'fit')
     this.#model = model
     this.#data = data
     this.#options = options

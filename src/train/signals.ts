@@ -21,6 +21,8 @@ export function attend(run: Interruptible): void {
   if (!isMainThread) return
   if (runs.size === 0) for (const name of names) process.on(name, handle)
   runs.add(run)
+  // One that begins while the others save has come too late.
+  if (received !== undefined) run.interrupt(received.signal)
 }
 
 /**

@@ -10,6 +10,7 @@ import { isOutputs, scalar } from './call.js'
 import { checkModel, taken } from './check.js'
 import { fit } from './fit.js'
 import { type FitOptions, settings } from './options.js'
+import { checkFree } from './run.js'
 
 /** The options of `fit` that a trial has too. */
 export type TrialOptions<M extends Module, B> = Pick<
@@ -84,7 +85,7 @@ export async function findLearningRate<M extends Module, B>(
       if (points.length === steps) return
     }
   }
-  await unchanged(model, data, () =>
+  await unchanged(op, model, data, () =>
     fit(model, sweep(), {
       ...options,
       loss: (m, batch) => {
@@ -155,7 +156,7 @@ export async function overfitOneBatch<M extends Module, B>(
   checkModel(model, op)
   whole(steps, 'steps', op, 1)
   checkBatches(data, 'data', op)
-  const { epochs } = await unchanged(model, data, async () => {
+  const { epochs } = await unchanged(op, model, data, async () => {
     for await (const batch of repeated(data, op)) {
       const only = Array.from({ length: 1 }, () => batch)
       return await fit(model, only, { ...options, epochs: steps, progress: false })
@@ -167,7 +168,8 @@ export async function overfitOneBatch<M extends Module, B>(
 }
 
 /** Runs a trial and gives model and data back as they were. */
-async function unchanged<T>(model: Module, data: Batches<unknown>, trial: () => Promise<T>): Promise<T> {
+async function unchanged<T>(op: string, model: Module, data: Batches<unknown>, trial: () => Promise<T>): Promise<T> {
+  checkFree(model, op)
   const weights = model.stateDict()
   const state = data?.state?.()
   try {

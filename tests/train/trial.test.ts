@@ -82,9 +82,14 @@ test('trials leave no tensors, and say what is wrong', async () => {
   await rejects(train.findLearningRate(model, [], { loss, optimizer }), 'ERR_ARGUMENT')
   await rejects(train.overfitOneBatch(model, [], { loss, optimizer }), 'ERR_ARGUMENT')
   await rejects(train.findLearningRate(model, loader(), { loss: (() => 3) as never, optimizer }), 'ERR_ARGUMENT')
-  const running = fit(model, { epochs: 2 })
-  await rejects(train.findLearningRate(model, loader(), { loss, optimizer }), 'ERR_BUSY')
+  const [copy, start] = [new Net(), model.stateDict()]
+  copy.loadStateDict(start)
+  const running = fit(model, { epochs: 3 })
+  for (const trial of [train.findLearningRate, train.overfitOneBatch])
+    await rejects(trial(model, batches, { loss, optimizer }), 'ERR_BUSY')
   await running
+  await fit(copy, { epochs: 3 })
+  expect(await digest(model)).toBe(await digest(copy))
   expect(
     await train.overfitOneBatch(new nn.Linear(2, 2), loader(), {
       loss: (m, { x, y }) => nn.functional.crossEntropy(m.forward(x), y),
