@@ -3,6 +3,7 @@ import { ArgumentError } from '../errors.js'
 import * as nn from '../nn/index.js'
 import { adamW, type OptimizerFactory } from '../optim/index.js'
 import { ahead, cat, type Tensor } from '../tensor/index.js'
+import { whole } from '../tensor/shape.js'
 import type { Outputs } from '../train/index.js'
 import { Mode } from '../train/mode.js'
 
@@ -75,8 +76,9 @@ export abstract class Classifier extends nn.Module {
     )
       throw new ArgumentError(`${op}: labels must be at least two different strings`, {
         op,
-        got: JSON.stringify(labels),
+        got: Array.isArray(labels) ? `${labels.length}` : typeof labels,
       })
+    whole(width, 'width', op, 1)
     this.labels = [...labels]
     this.sizes = { width, numLayers, dropout }
     this.rnn = new nn.LSTM(inputs, width, { numLayers, bidirectional: true, dropout: numLayers > 1 ? dropout : 0 })
@@ -109,11 +111,11 @@ export abstract class Classifier extends nn.Module {
     if (id >= 0) return id
     const op = this.constructor.name
     throw new ArgumentError(
-      `${op}: there is no label ${JSON.stringify(label)}; the labels are ${this.labels.join(', ')}`,
+      `${op}: there is no label ${typeof label === 'string' ? JSON.stringify(label) : typeof label}; the labels are ${this.labels.join(', ')}`,
       {
         op,
         expected: this.labels.join(', '),
-        got: String(label),
+        got: typeof label === 'string' ? label : typeof label,
       },
     )
   }

@@ -1,6 +1,7 @@
 // Columns of a table as inputs of a network: numbers scaled, categories one by one, missing values marked.
 import type { Table } from '../data/table.js'
 import { ArgumentError } from '../errors.js'
+import { checkList, checkRecords, checkString, refused } from './check.js'
 import { momentsOf } from './scale.js'
 
 /** How a column becomes inputs. */
@@ -31,6 +32,17 @@ export function inputsOf(table: Table, names: readonly string[]): ColumnInput[] 
     )
     return { name, kind: 'number', mean: mean[0] as number, deviation: deviation[0] as number }
   })
+}
+
+/** @throws ArgumentError unless these are columns as `inputsOf` gives them. */
+export function checkColumns(columns: readonly ColumnInput[], op: string): readonly ColumnInput[] {
+  for (const column of checkRecords(columns, 'columns', op)) {
+    checkString(column.name, 'the name of a column', op)
+    if (column.kind === 'category') checkList(column.categories, 'categories', op)
+    else if (!(Number.isFinite(column.mean) && column.deviation > 0))
+      throw refused(op, `column ${column.name}`, "a 'number' with mean and deviation, or a 'category'", column)
+  }
+  return columns
 }
 
 /** How many inputs they are. */

@@ -4,6 +4,7 @@ import type { LSTMState } from '../nn/index.js'
 import { ahead, arange, full, stack, type Tensor, tensor, where } from '../tensor/index.js'
 import { EOS_ID, PAD_ID } from '../text/index.js'
 import { Mode } from '../train/mode.js'
+import { checkList, taken } from './check.js'
 import type { EncoderDecoder } from './encoder-decoder.js'
 
 export interface DecodeOptions {
@@ -30,18 +31,20 @@ const NEVER = -1e9
 export async function decode(
   model: EncoderDecoder,
   sources: readonly (readonly string[])[],
-  { beam = 1, maxLength }: DecodeOptions,
+  options: DecodeOptions,
 ): Promise<Hypothesis[][]> {
+  const { beam = 1, maxLength } = taken(options, 'decode')
+  for (const source of checkList(sources, 'sources', 'decode')) checkList(source, 'each source', 'decode')
   const widest = model.target.size - 1
   if (!Number.isInteger(beam) || beam < 1 || beam > widest) {
-    throw new ArgumentError(`decode: beam must be a whole number within 1 … ${widest}, got ${beam}`, {
+    throw new ArgumentError(`decode: beam must be a whole number within 1 … ${widest}, got ${String(beam)}`, {
       op: 'decode',
       expected: `1 … ${widest}`,
       got: String(beam),
     })
   }
   if (maxLength !== undefined && !(Number.isInteger(maxLength) && maxLength >= 1)) {
-    throw new ArgumentError(`decode: maxLength must be a whole number ≥ 1, got ${maxLength}`, {
+    throw new ArgumentError(`decode: maxLength must be a whole number ≥ 1, got ${String(maxLength)}`, {
       op: 'decode',
       got: String(maxLength),
     })

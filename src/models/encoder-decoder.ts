@@ -5,6 +5,7 @@ import * as nn from '../nn/index.js'
 import { adamW, type OptimizerFactory } from '../optim/index.js'
 import { cat, type DeviceLike, full, noGrad, type Tensor, uniform } from '../tensor/index.js'
 import { EOS_ID, PAD_ID, type Vocabulary } from '../text/index.js'
+import { checkRecords, checkVocabulary, taken } from './check.js'
 import { type DecodeOptions, decode, type Hypothesis } from './decode.js'
 import { loadFolder, saveFolder } from './folder.js'
 import { type FoldedInput, fold, readSymbols } from './symbol-lstm.js'
@@ -82,16 +83,19 @@ export class EncoderDecoder extends nn.Module {
   decoder: nn.LSTM
   head: nn.Linear
 
-  constructor({
-    source,
-    target,
-    width = 256,
-    numLayers = 2,
-    dropout = 0,
-    reversed = true,
-    initRange = 0.08,
-  }: EncoderDecoderOptions) {
+  constructor(options: EncoderDecoderOptions) {
     super()
+    const {
+      source,
+      target,
+      width = 256,
+      numLayers = 2,
+      dropout = 0,
+      reversed = true,
+      initRange = 0.08,
+    } = taken(options, KIND)
+    checkVocabulary(source, 'source', KIND)
+    checkVocabulary(target, 'target', KIND)
     if (!(initRange > 0 && initRange < Number.POSITIVE_INFINITY)) {
       throw new ArgumentError(`EncoderDecoder: initRange must be > 0, got ${initRange}`, {
         op: KIND,
@@ -154,10 +158,9 @@ export class EncoderDecoder extends nn.Module {
    *
    * @throws ArgumentError for symbols that the vocabularies do not have.
    */
-  loader(
-    pairs: readonly Pair[],
-    { batch = 128, shuffle = true, seed }: PairLoaderOptions = {},
-  ): Loader<{ source: number[][]; target: number[][] }> {
+  loader(pairs: readonly Pair[], options: PairLoaderOptions = {}): Loader<{ source: number[][]; target: number[][] }> {
+    const { batch = 128, shuffle = true, seed } = taken(options, `${KIND}.loader`)
+    checkRecords(pairs, 'pairs', `${KIND}.loader`)
     const fields = {
       source: pairs.map((pair) => this.source.encode(pair.source)),
       target: pairs.map((pair) => [...this.target.encode(pair.target), EOS_ID]),
@@ -202,7 +205,8 @@ export class EncoderDecoder extends nn.Module {
    *
    * @throws FileError (`ERR_IO`) where a file cannot be read; CheckpointError (`ERR_CHECKPOINT`) where one is damaged or they do not belong together.
    */
-  static async load(folder: string, { device = 'cpu' }: { device?: DeviceLike } = {}): Promise<EncoderDecoder> {
+  static async load(folder: string, options: { device?: DeviceLike } = {}): Promise<EncoderDecoder> {
+    const { device = 'cpu' } = taken(options, `${KIND}.load`)
     const { config, vocabularies, state } = await loadFolder<Config>(folder, KIND, ['source', 'target'])
     const { source, target } = vocabularies as { source: Vocabulary; target: Vocabulary }
     const model = new EncoderDecoder({ ...config, source, target })

@@ -6,6 +6,7 @@ import { CheckpointError, FileError } from '../errors.js'
 import { loadCheckpointFile, saveSafetensors } from '../tensor/file.js'
 import type { Tensor } from '../tensor/index.js'
 import { Vocabulary } from '../text/index.js'
+import { refused as refusedArgument } from './check.js'
 
 const VERSION = 1
 const WEIGHTS = 'model.safetensors'
@@ -24,6 +25,7 @@ export async function saveFolder(
   folder: string,
   { kind, config, vocabularies, state }: SavedModel<object>,
 ): Promise<void> {
+  checkFolder(folder, 'save')
   const files = new Map([['config.json', text({ quarterturn: VERSION, kind, ...config })]])
   for (const [name, vocabulary] of Object.entries(vocabularies)) files.set(`${name}.json`, text(vocabulary))
   await refused(folder, () => mkdir(folder, { recursive: true }))
@@ -41,6 +43,7 @@ export async function loadFolder<C>(
   kind: string,
   vocabularies: readonly string[],
 ): Promise<SavedModel<C>> {
+  checkFolder(folder, 'load')
   const files = new Map<string, string>()
   for (const name of ['config.json', ...vocabularies.map((name) => `${name}.json`)]) {
     files.set(name, await refused(join(folder, name), () => readFile(join(folder, name), 'utf8')))
@@ -72,6 +75,11 @@ export async function loadFolder<C>(
     ),
     state: tensors,
   }
+}
+
+function checkFolder(folder: unknown, op: string): void {
+  if (typeof folder !== 'string' || folder === '' || folder.includes('\0'))
+    throw refusedArgument(op, 'the folder', 'a path', folder)
 }
 
 function text(value: unknown): string {

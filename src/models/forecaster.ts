@@ -6,6 +6,7 @@ import { ahead, type DeviceLike, noGrad, type Tensor, tensor, zeros } from '../t
 import { whole } from '../tensor/shape.js'
 import type { Outputs } from '../train/index.js'
 import { Mode } from '../train/mode.js'
+import { checkList, taken } from './check.js'
 import { loadFolder, saveFolder } from './folder.js'
 
 export interface ForecasterOptions {
@@ -63,8 +64,9 @@ export class Forecaster extends nn.Module {
   rnn: nn.LSTM
   head: nn.Linear
 
-  constructor({ inputs, past, future, targets = inputs, width = 64, numLayers = 1, dropout = 0.1 }: ForecasterOptions) {
+  constructor(options: ForecasterOptions) {
     super()
+    const { inputs, past, future, targets = inputs, width = 64, numLayers = 1, dropout = 0.1 } = taken(options, KIND)
     whole(inputs, 'inputs', KIND, 1)
     whole(past, 'past', KIND, 2)
     whole(future, 'future', KIND, 1)
@@ -123,12 +125,17 @@ export class Forecaster extends nn.Module {
   async predict(past: Steps): Promise<number[][]>
   async predict(past: readonly Steps[]): Promise<number[][][]>
   async predict(past: Steps | readonly Steps[]): Promise<number[][] | number[][][]> {
-    const one = typeof past[0]?.[0] === 'number'
+    const op = `${KIND}.predict`
+    const one = typeof checkList(past as readonly (readonly unknown[])[], 'past', op)[0]?.[0] === 'number'
     const windows = (one ? [past] : past) as readonly Steps[]
     const { past: P, inputs } = this.config
     const flat = new Float64Array(windows.length * P * inputs)
     for (const [i, steps] of windows.entries()) {
-      if (!Array.isArray(steps) || steps.length < P || steps.some((step) => step.length !== inputs)) {
+      if (
+        !Array.isArray(steps) ||
+        steps.length < P ||
+        steps.some((step) => !Array.isArray(step) || step.length !== inputs)
+      ) {
         const expected = `at least ${P} steps of ${inputs}`
         throw new ShapeError(`${KIND}.predict: a window must be ${expected}`, {
           op: KIND,
@@ -136,7 +143,9 @@ export class Forecaster extends nn.Module {
           got: String(steps?.length),
         })
       }
-      flat.set(steps.slice(-P).flat(), i * P * inputs)
+      for (const [t, step] of steps.slice(-P).entries())
+        for (const [column, value] of step.entries())
+          flat[(i * P + t) * inputs + column] = typeof value === 'number' ? value : Number.NaN
     }
     if (!flat.every(Number.isFinite))
       throw new ArgumentError(`${KIND}.predict: all values must be finite`, {
@@ -167,7 +176,8 @@ export class Forecaster extends nn.Module {
    *
    * @throws FileError (`ERR_IO`) where a file cannot be read; CheckpointError (`ERR_CHECKPOINT`) where one is damaged or they do not belong together.
    */
-  static async load(folder: string, { device = 'cpu' }: { device?: DeviceLike } = {}): Promise<Forecaster> {
+  static async load(folder: string, options: { device?: DeviceLike } = {}): Promise<Forecaster> {
+    const { device = 'cpu' } = taken(options, `${KIND}.load`)
     const { config, state } = await loadFolder<Config>(folder, KIND, [])
     return new Forecaster(config).loadStateDict(state).to(device).eval()
   }

@@ -18,6 +18,7 @@ import { whole } from '../tensor/shape.js'
 import { characters, EOS_ID, joinWords, PAD_ID, UNK, Vocabulary, words } from '../text/index.js'
 import type { Outputs } from '../train/index.js'
 import { Mode } from '../train/mode.js'
+import { checkList, checkString, checkVocabulary, taken } from './check.js'
 import { loadFolder, saveFolder } from './folder.js'
 
 /** What a text is cut into. */
@@ -87,14 +88,15 @@ export class LanguageModel extends nn.Module {
   rnn: nn.LSTM
   head: nn.Linear
 
-  constructor({ vocabulary, unit = 'character', width = 256, numLayers = 2, dropout = 0.1 }: LanguageModelOptions) {
+  constructor(options: LanguageModelOptions) {
     super()
+    const { vocabulary, unit = 'character', width = 256, numLayers = 2, dropout = 0.1 } = taken(options, KIND)
     if (unit !== 'character' && unit !== 'word')
       throw new ArgumentError(`${KIND}: unit must be 'character' or 'word', got ${String(unit)}`, {
         op: KIND,
         got: String(unit),
       })
-    if (!(vocabulary instanceof Vocabulary) || !vocabulary.has(UNK))
+    if (!checkVocabulary(vocabulary, 'vocabulary', KIND).has(UNK))
       throw new ArgumentError(`${KIND}: vocabulary must be a text.Vocabulary with ${UNK} in it`, {
         op: KIND,
         expected: UNK,
@@ -110,15 +112,12 @@ export class LanguageModel extends nn.Module {
   /** A model for the symbols of a text, or of several; it is not trained yet. */
   static of(
     texts: string | readonly string[],
-    {
-      vocabularySize = 20_000,
-      minCount = 1,
-      ...options
-    }: Omit<LanguageModelOptions, 'vocabulary'> & { vocabularySize?: number; minCount?: number } = {},
+    options: Omit<LanguageModelOptions, 'vocabulary'> & { vocabularySize?: number; minCount?: number } = {},
   ): LanguageModel {
-    const cut = options.unit === 'word' ? words : characters
+    const { vocabularySize = 20_000, minCount = 1, ...sizes } = taken(options, `${KIND}.of`)
+    const cut = sizes.unit === 'word' ? words : characters
     const vocabulary = Vocabulary.frequent(listed(texts).map(cut), { size: vocabularySize, minCount })
-    return new LanguageModel({ ...options, vocabulary })
+    return new LanguageModel({ ...sizes, vocabulary })
   }
 
   /** Logits [B, T, vocabulary.size] of what follows each of the symbols [B, T], and the state after them. */
@@ -145,10 +144,8 @@ export class LanguageModel extends nn.Module {
    *
    * @throws ArgumentError where the texts together have no more than one symbol.
    */
-  loader(
-    texts: string | readonly string[],
-    { batch = 32, length = 64, shuffle = true, seed }: LanguageLoaderOptions = {},
-  ) {
+  loader(texts: string | readonly string[], options: LanguageLoaderOptions = {}) {
+    const { batch = 32, length = 64, shuffle = true, seed } = taken(options, `${KIND}.loader`)
     whole(length, 'length', `${KIND}.loader`, 1)
     const stream = listed(texts).flatMap((text) => [...this.vocabulary.encode(this.#cut(text)), EOS_ID])
     if (stream.length < 2 || listed(texts).every((text) => text === ''))
@@ -166,7 +163,8 @@ export class LanguageModel extends nn.Module {
    *
    * @throws ArgumentError for `top` that is not a whole number ≥ 1.
    */
-  async predict(prompt: string, { top = 5 }: { top?: number } = {}): Promise<NextSymbol[]> {
+  async predict(prompt: string, options: { top?: number } = {}): Promise<NextSymbol[]> {
+    const { top = 5 } = taken(options, `${KIND}.predict`)
     whole(top, 'top', `${KIND}.predict`, 1)
     const best = new Mode(this).run(false, () =>
       ahead(() =>
@@ -188,7 +186,8 @@ export class LanguageModel extends nn.Module {
    *
    * @throws ArgumentError for a temperature below 0, or a length that is not a whole number ≥ 1.
    */
-  async generate(prompt: string, { length = 200, temperature = 1, seed }: GenerateOptions = {}): Promise<string> {
+  async generate(prompt: string, options: GenerateOptions = {}): Promise<string> {
+    const { length = 200, temperature = 1, seed } = taken(options, `${KIND}.generate`)
     whole(length, 'length', `${KIND}.generate`, 1)
     if (!(temperature >= 0 && temperature < Number.POSITIVE_INFINITY))
       throw new ArgumentError(`${KIND}.generate: temperature must be ≥ 0, got ${String(temperature)}`, {
@@ -252,7 +251,8 @@ export class LanguageModel extends nn.Module {
    *
    * @throws FileError (`ERR_IO`) where a file cannot be read; CheckpointError (`ERR_CHECKPOINT`) where one is damaged or they do not belong together.
    */
-  static async load(folder: string, { device = 'cpu' }: { device?: DeviceLike } = {}): Promise<LanguageModel> {
+  static async load(folder: string, options: { device?: DeviceLike } = {}): Promise<LanguageModel> {
+    const { device = 'cpu' } = taken(options, `${KIND}.load`)
     const { config, vocabularies, state } = await loadFolder<Config>(folder, KIND, ['vocabulary'])
     const { vocabulary } = vocabularies as { vocabulary: Vocabulary }
     return new LanguageModel({ ...config, vocabulary }).loadStateDict(state).to(device).eval()
@@ -260,5 +260,7 @@ export class LanguageModel extends nn.Module {
 }
 
 function listed(texts: string | readonly string[]): readonly string[] {
-  return typeof texts === 'string' ? [texts] : texts
+  if (typeof texts === 'string') return [texts]
+  for (const text of checkList(texts, 'texts', KIND)) checkString(text, 'each text', KIND)
+  return texts
 }

@@ -38,12 +38,19 @@ export class Scale extends nn.Module {
 
   constructor(columns: number, moments: Moments = { mean: Array(columns).fill(0), deviation: Array(columns).fill(1) }) {
     super()
-    const { mean, deviation } = moments
-    if (mean.length !== columns || deviation.length !== columns || !deviation.every((x) => x > 0 && x < Infinity)) {
+    const { mean, deviation } = moments ?? {}
+    if (
+      !Array.isArray(mean) ||
+      !Array.isArray(deviation) ||
+      mean.length !== columns ||
+      deviation.length !== columns ||
+      ![...mean, ...deviation].every(Number.isFinite) ||
+      !deviation.every((x) => x > 0)
+    ) {
       throw new ArgumentError(`Scale: expected ${columns} means and ${columns} deviations > 0`, {
         op: 'Scale',
         expected: String(columns),
-        got: `${mean.length}, ${deviation.length}`,
+        got: 'others',
       })
     }
     this.mean = new nn.Buffer(tensor(mean))

@@ -2,6 +2,7 @@
 import { Loader } from '../data/index.js'
 import { ArgumentError, ShapeError } from '../errors.js'
 import { type DeviceLike, type Tensor, tensor } from '../tensor/index.js'
+import { checkList, checkRecords, refused, taken } from './check.js'
 import {
   type Classified,
   Classifier,
@@ -51,7 +52,8 @@ export class SequenceClassifier extends Classifier {
   readonly inputs: number
   scale: Scale
 
-  constructor({ inputs, labels, moments, ...sizes }: SequenceClassifierOptions) {
+  constructor(options: SequenceClassifierOptions) {
+    const { inputs, labels, moments, ...sizes } = taken(options, KIND)
     super(labels, inputs, sizes)
     this.inputs = inputs
     this.scale = new Scale(inputs, moments)
@@ -59,6 +61,8 @@ export class SequenceClassifier extends Classifier {
 
   /** A model for the labels and the scale of the examples; it is not trained yet. */
   static of(examples: readonly LabelledSeries[], options: ClassifierOptions = {}): SequenceClassifier {
+    for (const { series } of checkRecords(examples, 'examples', `${KIND}.of`))
+      for (const step of checkList(series, 'each series', `${KIND}.of`)) checkList(step, 'each step', `${KIND}.of`)
     const inputs = examples[0]?.series[0]?.length
     if (inputs === undefined)
       throw new ArgumentError(`${KIND}.of: the first example has no steps`, {
@@ -73,7 +77,7 @@ export class SequenceClassifier extends Classifier {
       inputs,
     )
     const labels = [...new Set(examples.map(({ label }) => label))].sort()
-    return new SequenceClassifier({ ...options, inputs, labels, moments })
+    return new SequenceClassifier({ ...taken(options, `${KIND}.of`), inputs, labels, moments })
   }
 
   /** Logits [B, labels] of sequences [B, T, I], of which the first `length` steps count. */
@@ -86,7 +90,9 @@ export class SequenceClassifier extends Classifier {
    *
    * @throws ArgumentError for labels that the model does not have; ShapeError for steps of another width.
    */
-  loader(examples: readonly LabelledSeries[], { batch = 32, shuffle = true, seed }: ClassifierLoaderOptions = {}) {
+  loader(examples: readonly LabelledSeries[], options: ClassifierLoaderOptions = {}) {
+    const { batch = 32, shuffle = true, seed } = taken(options, `${KIND}.loader`)
+    checkRecords(examples, 'examples', `${KIND}.loader`)
     const fields = {
       sequence: examples.map(({ series }) => this.#checked(series)),
       length: examples.map(({ series }) => series.length),
@@ -103,7 +109,7 @@ export class SequenceClassifier extends Classifier {
    * @throws ShapeError for a series without steps, or with steps of another width.
    */
   predict(series: readonly Series[]): Promise<Classified[]> {
-    for (const each of series) this.#checked(each)
+    for (const each of checkList(series, 'series', `${KIND}.predict`)) this.#checked(each)
     return this.classify(series, (rows) => {
       const longest = Math.max(...rows.map((row) => row.length))
       const flat = new Float32Array(rows.length * longest * this.inputs)
@@ -120,6 +126,10 @@ export class SequenceClassifier extends Classifier {
 
   #checked(series: Series): Series {
     const { inputs } = this
+    for (const step of checkList(series, 'a series', KIND)) {
+      for (const value of checkList(step, 'each step', KIND))
+        if (typeof value !== 'number') throw refused(KIND, 'each value', 'a number', value)
+    }
     const wrong = series.length === 0 ? 'no steps' : series.find((step) => step.length !== inputs)
     if (wrong === undefined) return series
     const got = typeof wrong === 'string' ? wrong : `a step of ${wrong.length}`
@@ -145,7 +155,8 @@ export class SequenceClassifier extends Classifier {
    *
    * @throws FileError (`ERR_IO`) where a file cannot be read; CheckpointError (`ERR_CHECKPOINT`) where one is damaged or they do not belong together.
    */
-  static async load(folder: string, { device = 'cpu' }: { device?: DeviceLike } = {}): Promise<SequenceClassifier> {
+  static async load(folder: string, options: { device?: DeviceLike } = {}): Promise<SequenceClassifier> {
+    const { device = 'cpu' } = taken(options, `${KIND}.load`)
     const { config, state } = await loadFolder<Config>(folder, KIND, [])
     return new SequenceClassifier(config).loadStateDict(state).to(device).eval()
   }

@@ -5,9 +5,11 @@ import { ArgumentError } from '../errors.js'
 import * as nn from '../nn/index.js'
 import { adamW, type OptimizerFactory } from '../optim/index.js'
 import { ahead, type DeviceLike, type Tensor, tensor } from '../tensor/index.js'
+import { whole } from '../tensor/shape.js'
 import type { Outputs } from '../train/index.js'
 import { Mode } from '../train/mode.js'
-import { type ColumnInput, featuresOf, inputsOf, widthOf } from './columns.js'
+import { checkList, checkString, checkTable, refused, taken } from './check.js'
+import { type ColumnInput, checkColumns, featuresOf, inputsOf, widthOf } from './columns.js'
 import { loadFolder, saveFolder } from './folder.js'
 import { momentsOf } from './scale.js'
 
@@ -60,9 +62,20 @@ export class TabularRegressor extends nn.Module {
   blocks: nn.ResidualMLP[]
   head: nn.Linear
 
-  constructor({ columns, target, width = 64, blocks = 2, dropout = 0.1 }: TabularRegressorOptions) {
+  constructor(options: TabularRegressorOptions) {
     super()
-    const inputs = widthOf(columns)
+    const { columns, target, width = 64, blocks = 2, dropout = 0.1 } = taken(options, KIND)
+    const inputs = widthOf(checkColumns(columns, KIND))
+    if (
+      !(
+        typeof target === 'object' &&
+        target?.deviation > 0 &&
+        Number.isFinite(target.mean) &&
+        typeof target.name === 'string'
+      )
+    )
+      throw refused(KIND, 'target', '{ name, mean, deviation }', target)
+    whole(blocks, 'blocks', KIND, 0)
     if (inputs === 0)
       throw new ArgumentError(`${KIND}: there is no column to predict from`, {
         op: KIND,
@@ -80,10 +93,12 @@ export class TabularRegressor extends nn.Module {
    *
    * @throws ArgumentError for a target that is not a column of numbers, and for columns of more than 256 categories.
    */
-  static of(
-    table: Table,
-    { target, inputs, ...sizes }: TabularSizes & { target: string; inputs?: readonly string[] },
-  ): TabularRegressor {
+  static of(table: Table, options: TabularSizes & { target: string; inputs?: readonly string[] }): TabularRegressor {
+    const op = `${KIND}.of`
+    const { target, inputs, ...sizes } = taken(options, op)
+    checkTable(table, op)
+    checkString(target, 'target', op)
+    for (const name of inputs === undefined ? [] : checkList(inputs, 'inputs', op)) checkString(name, 'each input', op)
     const names = inputs ?? table.names.filter((name) => name !== target)
     if (names.includes(target))
       throw new ArgumentError(`${KIND}.of: ${target} is the target, so it cannot be an input`, {
@@ -119,10 +134,9 @@ export class TabularRegressor extends nn.Module {
   }
 
   /** Batches of rows for training or validation; rows without a target are left out. */
-  loader(
-    table: Table,
-    { batch = 32, shuffle = true, seed }: { batch?: number; shuffle?: boolean; seed?: number | bigint } = {},
-  ) {
+  loader(table: Table, options: { batch?: number; shuffle?: boolean; seed?: number | bigint } = {}) {
+    const { batch = 32, shuffle = true, seed } = taken(options, `${KIND}.loader`)
+    checkTable(table, `${KIND}.loader`)
     const { columns, target } = this.config
     const known = Int32Array.from(table.numbers(target.name).keys()).filter(
       (row) => !Number.isNaN(table.numbers(target.name)[row]),
@@ -140,7 +154,7 @@ export class TabularRegressor extends nn.Module {
    */
   async predict(table: Table): Promise<number[]> {
     const { columns, target } = this.config
-    if (table.rows === 0) return []
+    if (checkTable(table, `${KIND}.predict`).rows === 0) return []
     const values = featuresOf(table, columns)
     const y = new Mode(this).run(false, () =>
       ahead(() =>
@@ -168,7 +182,8 @@ export class TabularRegressor extends nn.Module {
    *
    * @throws FileError (`ERR_IO`) where a file cannot be read; CheckpointError (`ERR_CHECKPOINT`) where one is damaged or they do not belong together.
    */
-  static async load(folder: string, { device = 'cpu' }: { device?: DeviceLike } = {}): Promise<TabularRegressor> {
+  static async load(folder: string, options: { device?: DeviceLike } = {}): Promise<TabularRegressor> {
+    const { device = 'cpu' } = taken(options, `${KIND}.load`)
     const { config, state } = await loadFolder<Config>(folder, KIND, [])
     return new TabularRegressor(config).loadStateDict(state).to(device).eval()
   }

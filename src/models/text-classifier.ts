@@ -3,7 +3,9 @@ import { Loader } from '../data/index.js'
 import { ArgumentError } from '../errors.js'
 import * as nn from '../nn/index.js'
 import { type DeviceLike, full, type Tensor, tensor, uniform, where } from '../tensor/index.js'
+import { whole } from '../tensor/shape.js'
 import { PAD_ID, UNK, Vocabulary, words } from '../text/index.js'
+import { checkList, checkRecords, checkVocabulary, taken } from './check.js'
 import {
   type Classified,
   Classifier,
@@ -63,34 +65,33 @@ export class TextClassifier extends Classifier {
   readonly maxWords: number
   embed: nn.Embedding
 
-  constructor({ vocabulary, labels, embedding = 64, maxWords = 256, ...sizes }: TextClassifierOptions) {
+  constructor(options: TextClassifierOptions) {
+    const { vocabulary, labels, embedding = 64, maxWords = 256, ...sizes } = taken(options, KIND)
     super(labels, embedding, sizes)
-    if (!(vocabulary instanceof Vocabulary) || !vocabulary.has(UNK))
+    if (!checkVocabulary(vocabulary, 'vocabulary', KIND).has(UNK))
       throw new ArgumentError(`${KIND}: vocabulary must be a text.Vocabulary with ${UNK} in it`, {
         op: KIND,
         expected: UNK,
         got: 'none',
       })
     this.vocabulary = vocabulary
-    this.maxWords = maxWords
+    this.maxWords = whole(maxWords, 'maxWords', KIND, 1)
     this.embed = new nn.Embedding(vocabulary.size, embedding)
   }
 
   /** A model for the labels and the words of the examples; it is not trained yet. */
   static of(
     examples: readonly LabelledText[],
-    {
-      vocabularySize = 20_000,
-      minCount = 2,
-      ...options
-    }: Omit<TextClassifierOptions, 'vocabulary' | 'labels'> & VocabularyOptions = {},
+    options: Omit<TextClassifierOptions, 'vocabulary' | 'labels'> & VocabularyOptions = {},
   ): TextClassifier {
+    const { vocabularySize = 20_000, minCount = 2, ...sizes } = taken(options, `${KIND}.of`)
+    checkRecords(examples, 'examples', `${KIND}.of`)
     const vocabulary = Vocabulary.frequent(
       examples.map(({ text }) => words(text)),
       { size: vocabularySize, minCount },
     )
     const labels = [...new Set(examples.map(({ label }) => label))].sort()
-    return new TextClassifier({ ...options, vocabulary, labels })
+    return new TextClassifier({ ...sizes, vocabulary, labels })
   }
 
   /** Logits [B, labels] of words [B, T] of int64, of which the first `length` count. */
@@ -105,7 +106,9 @@ export class TextClassifier extends Classifier {
    *
    * @throws ArgumentError for labels that the model does not have, and texts without a word.
    */
-  loader(examples: readonly LabelledText[], { batch = 32, shuffle = true, seed }: ClassifierLoaderOptions = {}) {
+  loader(examples: readonly LabelledText[], options: ClassifierLoaderOptions = {}) {
+    const { batch = 32, shuffle = true, seed } = taken(options, `${KIND}.loader`)
+    checkRecords(examples, 'examples', `${KIND}.loader`)
     const sequence = examples.map(({ text }) => this.#ids(text))
     const fields = {
       sequence,
@@ -122,7 +125,7 @@ export class TextClassifier extends Classifier {
    * @throws ArgumentError for a text without a word.
    */
   predict(texts: readonly string[]): Promise<Classified[]> {
-    const all = texts.map((text) => this.#ids(text))
+    const all = checkList(texts, 'texts', `${KIND}.predict`).map((text) => this.#ids(text))
     const place = { dtype: 'int64', device: this.device } as const
     return this.classify(all, (rows) => {
       const longest = Math.max(...rows.map((row) => row.length))
@@ -163,7 +166,8 @@ export class TextClassifier extends Classifier {
    *
    * @throws FileError (`ERR_IO`) where a file cannot be read; CheckpointError (`ERR_CHECKPOINT`) where one is damaged or they do not belong together.
    */
-  static async load(folder: string, { device = 'cpu' }: { device?: DeviceLike } = {}): Promise<TextClassifier> {
+  static async load(folder: string, options: { device?: DeviceLike } = {}): Promise<TextClassifier> {
+    const { device = 'cpu' } = taken(options, `${KIND}.load`)
     const { config, vocabularies, state } = await loadFolder<Config>(folder, KIND, ['vocabulary'])
     const { vocabulary } = vocabularies as { vocabulary: Vocabulary }
     return new TextClassifier({ ...config, vocabulary }).loadStateDict(state).to(device).eval()

@@ -83,10 +83,8 @@ interface Loaded {
 }
 
 /** Like `loadSafetensors`, with the file's metadata. */
-export async function loadCheckpointFile(
-  path: string,
-  { device: where = 'cpu' }: LoadOptions = {},
-): Promise<TensorFile> {
+export async function loadCheckpointFile(path: string, options: LoadOptions = {}): Promise<TensorFile> {
+  const { device: where = 'cpu' } = optionsOf(options, 'loadSafetensors')
   const place = device(where, 'loadSafetensors')
   const file = absolute(path, 'loadSafetensors')
   const { metadata, tensors } = (await ask((id) => native().load(id, file))) as Loaded
@@ -102,9 +100,23 @@ export async function loadCheckpointFile(
 /** A path as an absolute one. */
 export function absolute(path: unknown, op: string): string {
   if (typeof path === 'string' && path !== '' && !path.includes('\0')) return resolve(path)
-  throw new ArgumentError(`${op}: path must be a string, got ${JSON.stringify(path)}`, {
-    op,
-    expected: 'a path',
-    got: String(path),
-  })
+  throw new ArgumentError(
+    `${op}: path must be a string, got ${typeof path === 'string' ? JSON.stringify(path) : typeof path}`,
+    {
+      op,
+      expected: 'a path',
+      got: typeof path === 'string' ? path : typeof path,
+    },
+  )
+}
+
+/** A copy of the options of a call, so that whatever a getter in them throws is told apart. */
+export function optionsOf<T extends object>(options: T, op: string): T {
+  try {
+    if (typeof options === 'object' && options !== null) return { ...options }
+  } catch (cause) {
+    throw new ArgumentError(`${op}: the options cannot be read`, { op, expected: 'an object', cause })
+  }
+  const got = options === null ? 'null' : typeof options
+  throw new ArgumentError(`${op}: options must be an object, got ${got}`, { op, expected: 'an object', got })
 }

@@ -1,7 +1,9 @@
 // Edit distance between two sequences, and error rates from it.
+import { checkArray, checkIterable } from './check.js'
 
 /** The least number of insertions, deletions and replacements that turn `a` into `b` (Levenshtein 1966). O(|a|·|b|) time, O(|b|) memory. */
 export function editDistance<T>(a: readonly T[], b: readonly T[]): number {
+  for (const sequence of [a, b]) checkArray(sequence, 'editDistance', 'two arrays')
   const row = Array.from({ length: b.length + 1 }, (_, j) => j)
   for (const [i, x] of a.entries()) {
     let diagonal = row[0] as number
@@ -37,7 +39,10 @@ export function errorRates<T>(answers: Iterable<Answer<T>>): ErrorRates {
   let length = 0
   let wrong = 0
   let count = 0
-  for (const { hypothesis, references } of answers) {
+  for (const answer of checkIterable(answers, 'errorRates', 'answers')) {
+    const { hypothesis, references } = answer ?? {}
+    checkArray(hypothesis, 'errorRates', 'a hypothesis that is an array')
+    checkArray(references, 'errorRates', 'references that are arrays')
     let best = { edits: hypothesis.length, length: 0, rate: Number.POSITIVE_INFINITY }
     for (const reference of references) {
       const distance = editDistance(hypothesis, reference)

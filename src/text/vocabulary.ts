@@ -1,5 +1,6 @@
 // Vocabulary: the symbols that a model knows, and their numbers.
 import { ArgumentError } from '../errors.js'
+import { checkIterable } from './check.js'
 
 /** Fills up sequences that are shorter than others of their batch. Always number 0. */
 export const PAD = '<PAD>'
@@ -28,13 +29,13 @@ export class Vocabulary {
 
   /** @throws ArgumentError for symbols that are empty, not text, or given twice. */
   constructor(symbols: Iterable<string>) {
-    this.symbols = [PAD, EOS, ...symbols]
+    this.symbols = [PAD, EOS, ...checkIterable(symbols, 'Vocabulary', 'symbols')]
     const ids = new Map<string, number>()
     for (const [id, symbol] of this.symbols.entries()) {
       if (typeof symbol !== 'string' || symbol === '') {
-        throw new ArgumentError(`Vocabulary: symbols must be text that is not empty, got ${JSON.stringify(symbol)}`, {
+        throw new ArgumentError(`Vocabulary: symbols must be text that is not empty, got ${shown(symbol)}`, {
           op: 'Vocabulary',
-          got: String(symbol),
+          got: shown(symbol),
         })
       }
       if (ids.has(symbol)) {
@@ -51,7 +52,7 @@ export class Vocabulary {
   /** The vocabulary of all symbols that occur in the sequences, sorted. */
   static of(sequences: Iterable<Iterable<string>>): Vocabulary {
     const found = new Set<string>()
-    for (const sequence of sequences) for (const symbol of sequence) found.add(symbol)
+    for (const symbol of symbolsIn(sequences, 'Vocabulary.of')) found.add(symbol)
     return new Vocabulary([...found].sort())
   }
 
@@ -62,8 +63,9 @@ export class Vocabulary {
    */
   static frequent(
     sequences: Iterable<Iterable<string>>,
-    { size = 20_000, minCount = 1 }: { size?: number; minCount?: number } = {},
+    options: { size?: number; minCount?: number } = {},
   ): Vocabulary {
+    const { size = 20_000, minCount = 1 } = options ?? {}
     for (const [name, value] of Object.entries({ size, minCount })) {
       if (!Number.isSafeInteger(value) || value < 1)
         throw new ArgumentError(`Vocabulary.frequent: ${name} must be a whole number ≥ 1, got ${String(value)}`, {
@@ -72,7 +74,7 @@ export class Vocabulary {
         })
     }
     const counts = new Map<string, number>()
-    for (const sequence of sequences) for (const symbol of sequence) counts.set(symbol, (counts.get(symbol) ?? 0) + 1)
+    for (const symbol of symbolsIn(sequences, 'Vocabulary.frequent')) counts.set(symbol, (counts.get(symbol) ?? 0) + 1)
     const found = [...counts].filter(([symbol, count]) => count >= minCount && !SPECIAL.has(symbol))
     found.sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1))
     return new Vocabulary([UNK, ...found.slice(0, size).map(([symbol]) => symbol)])
@@ -89,14 +91,14 @@ export class Vocabulary {
 
   /** @throws ArgumentError, naming the symbol, for one that the vocabulary does not have, unless it has `<UNK>`. */
   encode(sequence: Iterable<string>): number[] {
-    return Array.from(sequence, (symbol) => {
+    return Array.from(checkIterable(sequence, 'Vocabulary.encode', 'symbols'), (symbol) => {
       const id = this.#ids.get(symbol) ?? this.#ids.get(UNK)
       if (id !== undefined) return id
       throw new ArgumentError(
-        `Vocabulary.encode: ${JSON.stringify(symbol)} is not among the ${this.size - 2} symbols that the model knows`,
+        `Vocabulary.encode: ${shown(symbol)} is not among the ${this.size - 2} symbols that the model knows`,
         {
           op: 'Vocabulary.encode',
-          got: symbol,
+          got: shown(symbol),
         },
       )
     })
@@ -105,12 +107,12 @@ export class Vocabulary {
   /** The symbols of the numbers up to the first `<EOS>`; `<PAD>` is left out. */
   decode(ids: Iterable<number>): string[] {
     const symbols: string[] = []
-    for (const id of ids) {
+    for (const id of checkIterable(ids, 'Vocabulary.decode', 'numbers of symbols')) {
       if (id === EOS_ID) break
       if (id === PAD_ID) continue
-      const symbol = this.symbols[id]
+      const symbol = Number.isInteger(id) ? this.symbols[id] : undefined
       if (symbol === undefined) {
-        throw new ArgumentError(`Vocabulary.decode: ${id} is not within 0 … ${this.size - 1}`, {
+        throw new ArgumentError(`Vocabulary.decode: ${String(id)} is not within 0 … ${this.size - 1}`, {
           op: 'Vocabulary.decode',
           got: String(id),
         })
@@ -124,4 +126,19 @@ export class Vocabulary {
   toJSON(): string[] {
     return this.symbols.slice(2)
   }
+}
+
+/** The symbols of all sequences. */
+function* symbolsIn(sequences: Iterable<Iterable<string>>, op: string): Generator<string> {
+  for (const sequence of checkIterable(sequences, op, 'sequences of symbols')) {
+    for (const symbol of checkIterable(sequence, op, 'sequences of symbols')) {
+      if (typeof symbol !== 'string')
+        throw new ArgumentError(`${op}: symbols must be text, got ${shown(symbol)}`, { op })
+      yield symbol
+    }
+  }
+}
+
+function shown(symbol: unknown): string {
+  return typeof symbol === 'string' ? JSON.stringify(symbol) : symbol === null ? 'null' : typeof symbol
 }

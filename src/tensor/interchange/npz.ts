@@ -3,7 +3,7 @@ import { open, rename, rm } from 'node:fs/promises'
 import { ArgumentError, type QuarterturnError } from '../../errors.js'
 import { type DeviceLike, device } from '../device.js'
 import type { DType } from '../dtype.js'
-import { absolute, type NamedTensors } from '../file.js'
+import { absolute, type NamedTensors, optionsOf } from '../file.js'
 import { elements } from '../shape.js'
 import { Tensor } from '../tensor.js'
 import { type ForeignFormat, foreignTensor, formats, rowByRow } from './foreign.js'
@@ -44,7 +44,7 @@ const descriptions: Readonly<Record<string, string>> = {
  */
 export async function loadNpz(path: string, options: LoadNpzOptions = {}): Promise<Map<string, Tensor>> {
   const op = 'loadNpz'
-  const { device: where = 'cpu', maxBytes = 4 * 2 ** 30 } = options
+  const { device: where = 'cpu', maxBytes = 4 * 2 ** 30 } = optionsOf(options, op)
   const place = device(where, op)
   const zip = await ZipFile.open(absolute(path, op), op)
   try {
@@ -105,11 +105,14 @@ export async function saveNpz(path: string, tensors: NamedTensors): Promise<void
   const op = 'saveNpz'
   const file = absolute(path, op)
   const refuse = (why: string): ArgumentError => new ArgumentError(`${op}: ${why}`, { op })
-  const entries = [...(tensors instanceof Map ? tensors : Object.entries(tensors))] as [string, Tensor][]
+  const entries = [...(tensors instanceof Map ? tensors : Object.entries(optionsOf(tensors, op)))] as [string, Tensor][]
   const arrays = entries.map(([name, tensor]) => {
     if (typeof name !== 'string' || name === '' || /[/\\\0]/.test(name))
-      throw refuse(`names must be strings without slashes, got ${JSON.stringify(name)}`)
-    if (!(tensor instanceof Tensor)) throw refuse(`${name} must be a tensor, got ${String(tensor)}`)
+      throw refuse(
+        `names must be strings without slashes, got ${typeof name === 'string' ? JSON.stringify(name) : typeof name}`,
+      )
+    if (!(tensor instanceof Tensor))
+      throw refuse(`${name} must be a tensor, got ${tensor === null ? 'null' : typeof tensor}`)
     const kept = written[tensor.dtype] === undefined ? tensor.to('float32') : tensor
     return { name: `${name}.npy`, header: headerOf(kept), data: kept.data() }
   })

@@ -1,7 +1,7 @@
 // PyTorch's .pt and .pth files, read as data: the zip that torch.save writes since 1.6. Nothing in it is run.
 import { ArgumentError, CheckpointError } from '../../errors.js'
 import { type DeviceLike, device } from '../device.js'
-import { absolute } from '../file.js'
+import { absolute, optionsOf } from '../file.js'
 import { elements, type Shape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { type ForeignFormat, foreignTensor, formats } from './foreign.js'
@@ -90,10 +90,8 @@ class View {
  * @throws FileError (`ERR_IO`) where the file cannot be read; CheckpointError (`ERR_CHECKPOINT`), saying what and where, for anything that is not such a
  * file: an older format, a whole pickled model, a damaged or hostile file. ArgumentError for a prefix that nothing lies under.
  */
-export async function loadTorch(
-  path: string,
-  { device: where = 'cpu', prefix }: LoadTorchOptions = {},
-): Promise<Map<string, Tensor>> {
+export async function loadTorch(path: string, options: LoadTorchOptions = {}): Promise<Map<string, Tensor>> {
+  const { device: where = 'cpu', prefix } = optionsOf(options, op)
   const place = device(where, op)
   const file = absolute(path, op)
   if (prefix !== undefined && (typeof prefix !== 'string' || prefix === ''))
