@@ -130,6 +130,21 @@ test('of several runs the process leaves with the last that has saved', async ()
   for (const path of paths) expect(await files(path)).not.toContain('lock')
 })
 
+test('a run that begins while another saves ends with it', async () => {
+  const paths = [folder(), folder()]
+  const late = `
+    let begun = false
+    const begin = async ({ totalSteps }) => {
+      if (totalSteps <= 64 || begun) return
+      begun = true
+      await new Promise((go) => setTimeout(go, 500))
+      train.fit(new Net(), loader(), { ...common, callbacks: {}, ${checkpoints(paths[1]!)} }).finally(() => console.log('settled'))
+    }`
+  const slow = `${checkpoints(paths[0]!)}, callbacks: { ...common.callbacks, onCheckpoint: begin }`
+  expect(await signalled(program(slow, '', late), [['SIGTERM', 0]])).toMatchObject({ code: 143, stdout: '' })
+  expect(await files(paths[1]!)).not.toContain('lock')
+})
+
 test('a program that listens itself keeps the word: the run saves and rejects, and the process goes on', async () => {
   const path = folder()
   const own = "process.on('SIGINT', () => console.log('own'))"
