@@ -7,6 +7,7 @@ import { checkDType, type DType, dtypes } from '../tensor/dtype.js'
 import { begin } from '../tensor/queue.js'
 import { checkShape, elements, type Shape, whole } from '../tensor/shape.js'
 import { call, type Tensor } from '../tensor/tensor.js'
+import { object } from './check.js'
 import { DistantRows, type Selection } from './field.js'
 import { filePath } from './source.js'
 
@@ -39,6 +40,7 @@ export interface RowLayout {
  */
 export async function openRows(path: string | URL, layout: RowLayout): Promise<FileRows> {
   const op = 'openRows'
+  object(layout, 'layout', op)
   const dtype = checkDType(layout.dtype, op)
   const shape = checkShape(layout.shape, op)
   const offset = whole(layout.offset ?? 0, 'offset', op)

@@ -1,7 +1,7 @@
 // readLines and readJsonLines: one line after another, from files of any size; a pass can be continued from where it was.
 import { open } from 'node:fs/promises'
 import { CheckpointError, DataError } from '../errors.js'
-import { type ByteStream, filePath, isStream, notASource, type Source } from './source.js'
+import { type ByteStream, bytesOf, filePath, isStream, notASource, type Source } from './source.js'
 import type { StatefulSource } from './stream.js'
 
 const FEED = 10
@@ -130,7 +130,7 @@ export class Lines<T> implements AsyncIterable<T>, StatefulSource {
       }
       let before = from
       for await (const piece of this.#source as ByteStream) {
-        const bytes = Buffer.from(piece as Uint8Array)
+        const bytes = bytesOf(piece, this.#op)
         if (before < bytes.length) yield bytes.subarray(before)
         before = Math.max(0, before - bytes.length)
       }

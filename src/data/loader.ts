@@ -8,6 +8,7 @@ import { Generator, type GeneratorState, generator } from '../tensor/random.js'
 import { scope } from '../tensor/scope.js'
 import { whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
+import { list as checkList, object } from './check.js'
 import { DistantRows, type FieldData, makeField, type Rows, type Selection } from './field.js'
 import { batches, makeOrder, type Order } from './order.js'
 
@@ -86,6 +87,7 @@ export class Loader<F extends Fields> implements AsyncIterable<Batch<F>> {
   #iteration = 0
 
   constructor(fields: F, options: LoaderOptions<F> = {}) {
+    object(options, 'options', 'Loader')
     const {
       batch = 32,
       shuffle = false,
@@ -275,7 +277,7 @@ export class Loader<F extends Fields> implements AsyncIterable<Batch<F>> {
 type Makers = (readonly [name: string, make: () => Tensor])[]
 
 function checkSubset(rows: ArrayLike<number>, available: number): Int32Array {
-  const list = Int32Array.from(rows)
+  const list = Int32Array.from(checkList(rows, 'rows', 'Loader'), Number)
   const wrong = list.findIndex((row, i) => row !== rows[i] || row < 0 || row >= available)
   if (wrong >= 0) {
     const got = String(rows[wrong])

@@ -1,6 +1,7 @@
 // packSequences: several short sequences in one row, so that little of a batch is padding.
 import { ArgumentError } from '../errors.js'
 import { whole } from '../tensor/shape.js'
+import { list, object } from './check.js'
 
 export interface PackOptions {
   /** Steps of a row. */
@@ -36,13 +37,11 @@ export interface PackedSequences {
  *
  * @throws ArgumentError for a sequence that is empty or longer than a row.
  */
-export function packSequences(
-  sequences: readonly ArrayLike<number>[],
-  { length, padding = 0 }: PackOptions,
-): PackedSequences {
+export function packSequences(sequences: readonly ArrayLike<number>[], options: PackOptions): PackedSequences {
   const op = 'packSequences'
+  const { length, padding = 0 } = object(options, 'options', op)
   whole(length, 'length', op, 1)
-  const order = sequences.map((_, i) => i)
+  const order = Array.from(list(sequences, 'sequences', op), (_, i) => i)
   order.sort((a, b) => (sequences[b]?.length ?? 0) - (sequences[a]?.length ?? 0) || a - b)
   const rows: number[][] = []
   // Rows by the room that is left in them.

@@ -3,6 +3,7 @@ import type { CsvColumn } from '../../index.js'
 import { ArgumentError, DataError, FileError, type QuarterturnError } from '../errors.js'
 import { native } from '../native.js'
 import { Cells } from './cells.js'
+import { object } from './check.js'
 import { fileError, filePath, gather, isStream, notASource, type Source } from './source.js'
 import { type Column, type ColumnType, Table } from './table.js'
 
@@ -50,7 +51,7 @@ export async function readCsv(source: Source, options: CsvOptions = {}): Promise
   if (!isPath && !(source instanceof Uint8Array) && !isStream(source)) throw notASource(source, op)
   const order = checked(options, isPath && String(source).endsWith('.tsv') ? '\t' : ',')
   const path = isPath ? await filePath(source, op) : undefined
-  const bytes = isPath ? undefined : source instanceof Uint8Array ? source : await gather(source)
+  const bytes = isPath ? undefined : source instanceof Uint8Array ? source : await gather(source, op)
   try {
     const { rows, columns } = await native().readCsv({ ...order, path, bytes })
     return new Table(new Map(columns.map((column) => [column.name, toColumn(column)])), rows)
@@ -60,6 +61,7 @@ export async function readCsv(source: Source, options: CsvOptions = {}): Promise
 }
 
 function checked(options: CsvOptions, tabOrComma: string) {
+  object(options, 'options', op)
   const { delimiter = tabOrComma, quote = '"', decimal = '.', header = true, columns, numbers = 'float64' } = options
   if (!oneCharacter(delimiter)) throw wrong('delimiter', 'one ASCII character', delimiter)
   if (quote !== false && !oneCharacter(quote)) throw wrong('quote', 'one ASCII character or false', quote)

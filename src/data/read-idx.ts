@@ -39,7 +39,7 @@ export async function readIdx(source: Source): Promise<{ data: TypedArray; shape
     ? await readFile(await filePath(source, op))
     : source instanceof Uint8Array
       ? source
-      : await gather(source)
+      : await gather(source, op)
   const bytes = raw[0] === 0x1f && raw[1] === 0x8b ? await unpack(raw, name) : raw
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const [size, make] = (bytes.length >= 4 && view.getUint16(0) === 0 && types[view.getUint8(2)]) || []

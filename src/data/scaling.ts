@@ -3,7 +3,8 @@ import { ArgumentError, ShapeError } from '../errors.js'
 import { tensor } from '../tensor/create.js'
 import { isFloat } from '../tensor/dtype.js'
 import { Tensor } from '../tensor/tensor.js'
-import type { Table } from './table.js'
+import { list, object } from './check.js'
+import { Table } from './table.js'
 
 /** `'standard'`: to mean 0 and standard deviation 1; `'minmax'`: to 0 … 1; `'none'`: as they are. */
 export type ScalingKind = 'standard' | 'minmax' | 'none'
@@ -33,11 +34,13 @@ export class Scaling implements ScalingData {
   readonly factor: readonly number[]
 
   /** From what `toJSON` gave. */
-  constructor({ names, offset, factor }: ScalingData) {
+  constructor(data: ScalingData) {
+    const { names, offset, factor } = object(data, 'data', 'Scaling')
+    for (const part of [names, offset, factor]) list(part, 'each part', 'Scaling')
     if (
       offset.length !== names.length ||
       factor.length !== names.length ||
-      !factor.every((x) => x > 0 && x < Infinity)
+      !Array.from(factor).every((x) => x > 0 && x < Infinity)
     ) {
       throw new ArgumentError(`Scaling: expected ${names.length} offsets and ${names.length} factors > 0`, {
         op: 'Scaling',
@@ -61,7 +64,13 @@ export class Scaling implements ScalingData {
       })
     }
     const all = (Array.isArray(tables) ? tables : [tables]) as readonly Table[]
-    const names = all[0]?.names ?? []
+    const names = all[0] instanceof Table ? all[0].names : []
+    if (!all.every((table) => table instanceof Table && table.names.join() === names.join()) || names.length === 0) {
+      throw new ArgumentError('Scaling.fit: tables must be tables with the same columns', {
+        op: 'Scaling.fit',
+        expected: 'tables',
+      })
+    }
     const series = all.map((table) => table.series('Scaling.fit'))
     const fitted = names.map((_, column) =>
       measure(

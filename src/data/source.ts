@@ -40,8 +40,15 @@ export function notASource(source: unknown, op: string): ArgumentError {
 }
 
 /** All bytes of a stream. */
-export async function gather(stream: ByteStream): Promise<Uint8Array> {
+export async function gather(stream: ByteStream, op: string): Promise<Uint8Array> {
   const pieces: Uint8Array[] = []
-  for await (const piece of stream) pieces.push(typeof piece === 'string' ? Buffer.from(piece) : piece)
+  for await (const piece of stream) pieces.push(bytesOf(piece, op))
   return Buffer.concat(pieces)
+}
+
+/** A piece of a stream as bytes. */
+export function bytesOf(piece: Uint8Array | string, op: string): Buffer {
+  if (typeof piece === 'string') return Buffer.from(piece)
+  if (piece instanceof Uint8Array) return Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength)
+  throw notASource(piece, op)
 }

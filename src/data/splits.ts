@@ -2,6 +2,7 @@
 import { ArgumentError } from '../errors.js'
 import { Generator, generator } from '../tensor/random.js'
 import { whole } from '../tensor/shape.js'
+import { list, object } from './check.js'
 import { shuffle } from './order.js'
 
 /** The shares of the rows that validate and test; the rest trains. */
@@ -39,6 +40,7 @@ export function splitStratified(
   op = 'splitStratified',
 ): Split {
   const { validation, test } = check(shares, op)
+  list(labels, 'labels', op)
   const random = generatorOf(shares)
   return collect(labels.length, (assign) => {
     for (const rows of rowsByKey(labels).values()) {
@@ -59,6 +61,7 @@ export function splitStratified(
  */
 export function splitByGroup(groups: ArrayLike<Key>, shares: RandomShares): Split {
   const { validation, test } = check(shares, 'splitByGroup')
+  list(groups, 'groups', 'splitByGroup')
   const all = [...rowsByKey(groups).values()]
   const order = Int32Array.from(all, (_, i) => i)
   shuffle(order, generatorOf(shares))
@@ -83,6 +86,7 @@ export function splitByGroup(groups: ArrayLike<Key>, shares: RandomShares): Spli
  */
 export function splitByHash(keys: ArrayLike<Key>, shares: Shares & { salt?: string }): Split {
   const { validation, test } = check(shares, 'splitByHash')
+  list(keys, 'keys', 'splitByHash')
   const salt = shares.salt ?? ''
   return collect(keys.length, (assign) => {
     for (let row = 0; row < keys.length; row++) {
@@ -99,16 +103,19 @@ export function splitByHash(keys: ArrayLike<Key>, shares: Shares & { salt?: stri
 export function classWeights(labels: ArrayLike<number | bigint>, classes?: number): Float32Array {
   const op = 'classWeights'
   let most = classes === undefined ? 0 : whole(classes, 'classes', op, 1)
-  const list = Array.from(labels, (label) => whole(Number(label), 'a label', op, 0, (classes ?? Infinity) - 1))
-  if (list.length === 0) throw new ArgumentError(`${op}: there are no labels`, { op, got: 'none' })
-  if (classes === undefined) for (const label of list) most = Math.max(most, label + 1)
+  const numbers = Array.from(list(labels, 'labels', op), (label) =>
+    whole(Number(label), 'a label', op, 0, (classes ?? Infinity) - 1),
+  )
+  if (numbers.length === 0) throw new ArgumentError(`${op}: there are no labels`, { op, got: 'none' })
+  if (classes === undefined) for (const label of numbers) most = Math.max(most, label + 1)
   const counts = new Float64Array(most)
-  for (const label of list) counts[label]!++
+  for (const label of numbers) counts[label]!++
   const present = counts.filter((count) => count > 0).length
-  return Float32Array.from(counts, (count) => (count === 0 ? 0 : list.length / (present * count)))
+  return Float32Array.from(counts, (count) => (count === 0 ? 0 : numbers.length / (present * count)))
 }
 
-function check({ validation, test = 0 }: Shares, op: string): Required<Shares> {
+function check(shares: Shares, op: string): Required<Shares> {
+  const { validation, test = 0 } = object(shares, 'shares', op)
   if (validation > 0 && test >= 0 && validation + test < 1) return { validation, test }
   const got = `${validation} and ${test}`
   throw new ArgumentError(`${op}: validation must be > 0, test ≥ 0, and both together below 1, got ${got}`, {

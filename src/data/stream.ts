@@ -8,6 +8,7 @@ import { Generator, type GeneratorState, generator } from '../tensor/random.js'
 import { scope } from '../tensor/scope.js'
 import { whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
+import { object } from './check.js'
 import { makeField, type Row } from './field.js'
 import type { Batch } from './loader.js'
 import { shuffle } from './order.js'
@@ -106,6 +107,7 @@ export class StreamLoader<S extends Sample> implements AsyncIterable<Batch<S>> {
 
   /** @internal */
   constructor(source: SampleSource<S> | (() => SampleSource<S>), options: StreamOptions<S>) {
+    object(options, 'options', op)
     const { batch = 32, shuffleBuffer = 0, seed, dropLast = false, prefetch = 2 } = options
     if (typeof source !== 'function' && !isIterable(source)) throw notASource(source)
     this.#source = source

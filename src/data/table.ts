@@ -5,6 +5,7 @@ import type { DType } from '../tensor/dtype.js'
 import { whole } from '../tensor/shape.js'
 import { call, type Tensor } from '../tensor/tensor.js'
 import { Cells } from './cells.js'
+import { list, object } from './check.js'
 
 /** What a column holds: numbers, milliseconds since 1970 (as float64), or text. */
 export type ColumnType = 'float64' | 'float32' | 'date' | 'text'
@@ -40,7 +41,9 @@ export class Table {
 
   /** @throws ShapeError for columns of different lengths; DTypeError for one that mixes types. */
   static of(columns: Readonly<Record<string, ColumnData>>): Table {
-    const made = new Map(Object.entries(columns).map(([name, values]) => [name, makeColumn(name, values)]))
+    const made = new Map(
+      Object.entries(object(columns, 'columns', 'Table.of')).map(([name, values]) => [name, makeColumn(name, values)]),
+    )
     const lengths = [...made].map(([name, { values }]) => `${name} ${values.length}`)
     const rows = [...made.values()][0]?.values.length ?? 0
     if ([...made.values()].some(({ values }) => values.length !== rows)) {
@@ -96,6 +99,13 @@ export class Table {
 
   /** All columns and one more; a column of that name is replaced. */
   with(name: string, values: ColumnData): Table {
+    if (typeof name !== 'string') {
+      throw new ArgumentError('Table.with: name must be a text', {
+        op: 'Table.with',
+        expected: 'a text',
+        got: typeof name,
+      })
+    }
     const column = makeColumn(name, values)
     if (this.#columns.size > 0 && column.values.length !== this.rows) {
       throw new ShapeError(`Table.with: ${name} has ${column.values.length} values, the table ${this.rows} rows`, {
@@ -117,7 +127,8 @@ export class Table {
 
   /** These rows, in this order: for example a part that `splitByHash` gave. */
   take(rows: ArrayLike<number>): Table {
-    const list = Int32Array.from(rows)
+    list(rows, 'rows', 'Table.take')
+    const chosen = Int32Array.from(rows, Number)
     const wrong = Array.from(rows).find((row) => !Number.isInteger(row) || row < 0 || row >= this.rows)
     if (wrong !== undefined) {
       throw new OutOfRangeError(`Table.take: rows must be from 0 to ${this.rows - 1}, got ${wrong}`, {
@@ -127,12 +138,12 @@ export class Table {
       })
     }
     const columns = [...this.#columns].map(([name, { type, values }]): [string, Column] => {
-      if (values instanceof Cells) return [name, { type, values: values.take(list) }]
-      const taken = new (values instanceof Float32Array ? Float32Array : Float64Array)(list.length)
-      for (let i = 0; i < list.length; i++) taken[i] = values[list[i] as number] as number
+      if (values instanceof Cells) return [name, { type, values: values.take(chosen) }]
+      const taken = new (values instanceof Float32Array ? Float32Array : Float64Array)(chosen.length)
+      for (let i = 0; i < chosen.length; i++) taken[i] = values[chosen[i] as number] as number
       return [name, { type, values: taken }]
     })
-    return new Table(new Map(columns), list.length)
+    return new Table(new Map(columns), chosen.length)
   }
 
   /** How many values are missing, by column: NaN in numbers and dates, empty texts. */
@@ -186,7 +197,8 @@ export class Table {
    *
    * @throws DTypeError where one of them holds dates or text.
    */
-  tensor<D extends DType = 'float32'>({ dtype, device = 'cpu' }: TensorOptions<D> = {}): Tensor<D> {
+  tensor<D extends DType = 'float32'>(options: TensorOptions<D> = {}): Tensor<D> {
+    const { dtype, device = 'cpu' } = object(options, 'options', 'Table.tensor')
     if (this.#columns.size === 0) throw new ArgumentError('Table.tensor: there are no columns', { op: 'Table.tensor' })
     const columns = [...this.#columns].map(([name, column]) => {
       const values = numeric(name, column, 'Table.tensor')
@@ -235,19 +247,19 @@ function makeColumn(name: string, values: ColumnData): Column {
     checkBuffer(values, 'Table')
     return { type: values instanceof Float64Array ? 'float64' : 'float32', values }
   }
-  const list: readonly unknown[] = Array.isArray(values) ? values : [values]
-  const kind = list.length === 0 ? 'number' : kindOf(list[0])
-  const odd = list.findIndex((value) => kind === undefined || kindOf(value) !== kind)
+  const items: readonly unknown[] = Array.isArray(values) ? values : [values]
+  const kind = items.length === 0 ? 'number' : kindOf(items[0])
+  const odd = items.findIndex((value) => kind === undefined || kindOf(value) !== kind)
   if (odd >= 0) {
-    const got = list[odd] === null ? 'null' : typeof list[odd]
+    const got = items[odd] === null ? 'null' : typeof items[odd]
     throw new DTypeError(`Table: ${name} must hold numbers, texts or dates only, got ${got} in row ${odd}`, {
       op: 'Table',
       expected: 'numbers, texts or dates',
       got,
     })
   }
-  if (kind === 'text') return { type: 'text', values: Cells.of(list as readonly string[]) }
-  return { type: kind === 'date' ? 'date' : 'float64', values: Float64Array.from(list as readonly number[], Number) }
+  if (kind === 'text') return { type: 'text', values: Cells.of(items as readonly string[]) }
+  return { type: kind === 'date' ? 'date' : 'float64', values: Float64Array.from(items as readonly number[], Number) }
 }
 
 function kindOf(value: unknown): 'number' | 'date' | 'text' | undefined {

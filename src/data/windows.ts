@@ -5,6 +5,7 @@ import type { DeviceLike } from '../tensor/device.js'
 import { unscope } from '../tensor/lifetime.js'
 import { whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
+import { object } from './check.js'
 import { int64, Rows, type Selection } from './field.js'
 import { Loader } from './loader.js'
 import { Scaling, type ScalingKind } from './scaling.js'
@@ -65,6 +66,7 @@ export class Windows {
   /** @internal */
   constructor(series: Series | readonly Table[], options: WindowOptions) {
     this.#series = checkSeries(series)
+    object(options, 'options', op)
     const columns = (this.#series[0] as Table).names.length
     const { past, future, stride = 1, targets = columns, scale = 'standard', batch = 32, shuffle = true } = options
     whole(past, 'past', op, 1)
@@ -93,9 +95,10 @@ export class Windows {
   splitByTime(training: number): Parts<WindowLoader>
   splitByTime(training: number, validation: number): Parts<WindowLoader> & { test: WindowLoader }
   splitByTime(training: number, validation?: number): Parts<WindowLoader> & { test?: WindowLoader } {
-    const rest = 1 - training - (validation ?? 0)
-    if (!(training > 0 && (validation ?? 1) > 0 && rest > 1e-12)) {
-      const got = [training, ...(validation === undefined ? [] : [validation])].join(', ')
+    const numbers = [training, validation ?? 0].every((share) => typeof share === 'number')
+    const rest = numbers ? 1 - training - (validation ?? 0) : Number.NaN
+    if (!(numbers && training > 0 && (validation ?? 1) > 0 && rest > 1e-12)) {
+      const got = [training, ...(validation === undefined ? [] : [validation])].map(String).join(', ')
       throw new ArgumentError(`splitByTime: shares must be > 0 and leave something for the last part, got ${got}`, {
         op: 'splitByTime',
         expected: 'shares > 0 with a sum below 1',
