@@ -1,6 +1,8 @@
 // Activations as functions: elementwise unless they name an axis; differing from torch: nothing.
-import { ShapeError } from '../errors.js'
+
+import { ArgumentError, ShapeError } from '../errors.js'
 import type { DType } from '../tensor/dtype.js'
+import { needOptions } from '../tensor/options.js'
 import { needTensor } from '../tensor/record.js'
 import { scope } from '../tensor/scope.js'
 import { axis, show } from '../tensor/shape.js'
@@ -18,10 +20,8 @@ function of<D extends DType>(op: string, x: Tensor<D>, fn: () => Tensor): Tensor
 const below = <D extends DType>(x: Tensor<D>): Tensor<D> => x.clamp({ high: 0 })
 
 /** x·Φ(x), Φ the normal distribution function; `approximate`: by tanh. */
-export function gelu<D extends DType>(
-  x: Tensor<D>,
-  { approximate = false }: { approximate?: boolean } = {},
-): Tensor<D> {
+export function gelu<D extends DType>(x: Tensor<D>, given: { approximate?: boolean } = {}): Tensor<D> {
+  const { approximate = false } = needOptions(given, 'gelu')
   return call<D>('gelu', [x], { approximate })
 }
 
@@ -37,11 +37,24 @@ export function softplus<D extends DType>(x: Tensor<D>): Tensor<D> {
 
 /** x for x > 0, slope·x otherwise */
 export function leakyRelu<D extends DType>(x: Tensor<D>, slope = 0.01): Tensor<D> {
+  if (typeof slope !== 'number') {
+    const [expected, got] = ['a number', typeof slope]
+    throw new ArgumentError(`leakyRelu: slope must be ${expected}, got ${got}`, { op: 'leakyRelu', expected, got })
+  }
   return call<D>('leakyRelu', [x], { slope })
 }
 
-export const softmax = <D extends DType>(x: Tensor<D>, dim: number): Tensor<D> => x.softmax(dim)
-export const logSoftmax = <D extends DType>(x: Tensor<D>, dim: number): Tensor<D> => x.logSoftmax(dim)
+/** eˣ / Σ eˣ along an axis */
+export function softmax<D extends DType>(x: Tensor<D>, dim: number): Tensor<D> {
+  needTensor(x, 'softmax', 'the input')
+  return x.softmax(dim)
+}
+
+/** x − log Σ eˣ along an axis */
+export function logSoftmax<D extends DType>(x: Tensor<D>, dim: number): Tensor<D> {
+  needTensor(x, 'logSoftmax', 'the input')
+  return x.logSoftmax(dim)
+}
 
 /** x for x > 0, α·(eˣ − 1) otherwise */
 export function elu<D extends DType>(x: Tensor<D>, alpha = 1): Tensor<D> {
@@ -69,10 +82,8 @@ export function mish<D extends DType>(x: Tensor<D>): Tensor<D> {
 }
 
 /** x limited to low … high */
-export function hardtanh<D extends DType>(
-  x: Tensor<D>,
-  { low = -1, high = 1 }: { low?: number; high?: number } = {},
-): Tensor<D> {
+export function hardtanh<D extends DType>(x: Tensor<D>, given: { low?: number; high?: number } = {}): Tensor<D> {
+  const { low = -1, high = 1 } = needOptions(given, 'hardtanh')
   return of('hardtanh', x, () => x.clamp({ low, high }))
 }
 

@@ -1,4 +1,5 @@
 // Activations as modules, for Sequential; each is elementwise unless it names an axis. Differing from torch: nothing.
+import { needOptions } from '../tensor/options.js'
 import { whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Variable } from '../tensor/variable.js'
@@ -12,12 +13,17 @@ import {
   hardtanh,
   leakyRelu,
   logSigmoid,
+  logSoftmax,
   mish,
   prelu,
+  relu,
   selu,
+  sigmoid,
   silu,
+  softmax,
   softplus,
   softsign,
+  tanh,
 } from './functional.js'
 import { constant } from './init.js'
 import type { ParameterOptions } from './linear.js'
@@ -31,7 +37,7 @@ import { Module } from './module.js'
  */
 export class ReLU extends Module {
   forward(x: Tensor): Tensor {
-    return x.relu()
+    return relu(x)
   }
 }
 
@@ -60,8 +66,9 @@ export class LeakyReLU extends Module {
 export class GELU extends Module {
   readonly approximate: boolean
 
-  constructor({ approximate = false }: { approximate?: boolean } = {}) {
+  constructor(given: { approximate?: boolean } = {}) {
     super()
+    const { approximate = false } = needOptions(given, 'GELU')
     this.approximate = approximate
   }
 
@@ -102,7 +109,7 @@ export class Softplus extends Module {
  */
 export class Sigmoid extends Module {
   forward(x: Tensor): Tensor {
-    return x.sigmoid()
+    return sigmoid(x)
   }
 }
 
@@ -114,7 +121,7 @@ export class Sigmoid extends Module {
  */
 export class Tanh extends Module {
   forward(x: Tensor): Tensor {
-    return x.tanh()
+    return tanh(x)
   }
 }
 
@@ -130,7 +137,7 @@ export class Softmax extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    return x.softmax(this.dim)
+    return softmax(x, this.dim)
   }
 }
 
@@ -146,7 +153,7 @@ export class LogSoftmax extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    return x.logSoftmax(this.dim)
+    return logSoftmax(x, this.dim)
   }
 }
 
@@ -228,8 +235,9 @@ export class Hardtanh extends Module {
   readonly low: number
   readonly high: number
 
-  constructor({ low = -1, high = 1 }: { low?: number; high?: number } = {}) {
+  constructor(given: { low?: number; high?: number } = {}) {
     super()
+    const { low = -1, high = 1 } = needOptions(given, 'Hardtanh')
     this.low = low
     this.high = high
   }
@@ -296,8 +304,9 @@ export class Softsign extends Module {
 export class PReLU extends Module {
   readonly weight: Variable
 
-  constructor(channels = 1, { start = 0.25, ...options }: { start?: number } & ParameterOptions = {}) {
+  constructor(channels = 1, given: { start?: number } & ParameterOptions = {}) {
     super()
+    const { start = 0.25, ...options } = needOptions(given, 'PReLU')
     this.weight = constant([whole(channels, 'channels', 'PReLU', 1)], start, options)
   }
 

@@ -1,6 +1,9 @@
 // BatchNorm1d and BatchNorm2d: normalisation per channel over the batch, with running statistics for use.
+
 import { ArgumentError, ShapeError } from '../errors.js'
 import * as create from '../tensor/create.js'
+import { needOptions } from '../tensor/options.js'
+import { needTensor } from '../tensor/record.js'
 import { noGrad, scope } from '../tensor/scope.js'
 import { show, whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -33,11 +36,15 @@ export abstract class BatchNorm extends Module {
   readonly eps: number
   readonly momentum: number
 
-  constructor(
-    numFeatures: number,
-    { eps = 1e-5, momentum = 0.1, affine = true, trackRunningStats = true, ...options }: BatchNormLayerOptions = {},
-  ) {
+  constructor(numFeatures: number, given: BatchNormLayerOptions = {}) {
     super()
+    const {
+      eps = 1e-5,
+      momentum = 0.1,
+      affine = true,
+      trackRunningStats = true,
+      ...options
+    } = needOptions(given, 'BatchNorm')
     const name = new.target.name
     const shape = [whole(numFeatures, 'numFeatures', name, 1)]
     if (!(momentum >= 0 && momentum <= 1)) {
@@ -72,6 +79,7 @@ export abstract class BatchNorm extends Module {
 
   protected normalise(x: Tensor, ranks: readonly number[], form: string): Tensor {
     const op = 'batchNorm'
+    needTensor(x, op, 'the input')
     if (!ranks.includes(x.rank))
       throw new ShapeError(`${op}: input must be ${form}, got ${show(x.shape)}`, {
         op,

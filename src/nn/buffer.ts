@@ -1,6 +1,8 @@
 // Buffer: state of a module that is saved with it and is not trained, such as running statistics.
+
 import { ArgumentError } from '../errors.js'
 import type { DType } from '../tensor/dtype.js'
+import { needOptions } from '../tensor/options.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { Variable } from '../tensor/variable.js'
 
@@ -17,7 +19,8 @@ import { Variable } from '../tensor/variable.js'
  * }
  */
 export class Buffer<D extends DType = DType> extends Variable<D> {
-  constructor(value: Tensor<D>, { name = '' }: { name?: string } = {}) {
+  constructor(value: Tensor<D>, given: { name?: string } = {}) {
+    const { name = '' } = needOptions(given, 'Buffer')
     super(value, { requiresGrad: false, name })
   }
 

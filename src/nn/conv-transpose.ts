@@ -1,4 +1,5 @@
 // ConvTranspose1d and ConvTranspose2d: convolutions that make signals and images longer.
+import { needOptions } from '../tensor/options.js'
 import { whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { Conv, type ConvLayerOptions } from './conv.js'
@@ -22,12 +23,8 @@ export interface ConvTransposeLayerOptions<S> extends ConvLayerOptions<S> {
 export class ConvTranspose1d extends Conv<number, number> {
   readonly outputPadding: number
 
-  constructor(
-    inChannels: number,
-    outChannels: number,
-    kernel: number,
-    { outputPadding = 0, ...options }: ConvTransposeLayerOptions<number> = {},
-  ) {
+  constructor(inChannels: number, outChannels: number, kernel: number, given: ConvTransposeLayerOptions<number> = {}) {
+    const { outputPadding = 0, ...options } = needOptions(given, 'ConvTranspose1d')
     super([inChannels, outChannels], kernel, options, whole, true)
     this.outputPadding = whole(outputPadding, 'outputPadding', 'ConvTranspose1d')
   }
@@ -53,8 +50,9 @@ export class ConvTranspose2d extends Conv<PairLike, Pair> {
     inChannels: number,
     outChannels: number,
     kernel: PairLike,
-    { outputPadding = 0, ...options }: ConvTransposeLayerOptions<PairLike> = {},
+    given: ConvTransposeLayerOptions<PairLike> = {},
   ) {
+    const { outputPadding = 0, ...options } = needOptions(given, 'ConvTranspose2d')
     super([inChannels, outChannels], kernel, options, pair, true)
     this.outputPadding = pair(outputPadding, 'outputPadding', 'ConvTranspose2d')
   }

@@ -1,5 +1,7 @@
 // What all convolution layers share: their options, checked, and their weights.
+
 import { ArgumentError } from '../errors.js'
+import { needOptions } from '../tensor/options.js'
 import { whole } from '../tensor/shape.js'
 import type { Variable } from '../tensor/variable.js'
 import { uniform } from './init.js'
@@ -39,8 +41,8 @@ export abstract class Conv<S, T> extends Module {
     transposed: boolean,
   ) {
     super()
-    const { stride, padding, dilation, groups = 1, bias = true, ...place } = options
     const op = new.target.name
+    const { stride, padding, dilation, groups = 1, bias = true, ...place } = needOptions(options, op)
     whole(inChannels, 'inChannels', op, 1)
     whole(outChannels, 'outChannels', op, 1)
     this.groups = whole(groups, 'groups', op, 1)

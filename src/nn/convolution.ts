@@ -1,4 +1,5 @@
 // Windows that move over signals [B, C, L] and images [B, C, H, W], as functions: convolutions, pooling, resampling.
+
 import { ArgumentError } from '../errors.js'
 import type { DType } from '../tensor/dtype.js'
 import {
@@ -9,6 +10,8 @@ import {
   type Sizes,
   type Window,
 } from '../tensor/ops/convolution.js'
+import { needOptions } from '../tensor/options.js'
+import { needTensor } from '../tensor/record.js'
 import { show, whole } from '../tensor/shape.js'
 import { call, type Tensor } from '../tensor/tensor.js'
 
@@ -56,12 +59,12 @@ function convolution<S>(
 
 /** Cross-correlation: x [B, C, L], weight [O, C/groups, l] → [B, O, L'], L' = ⌊(L + 2·padding − dilation·(l−1) − 1)/stride⌋ + 1. */
 export function conv1d<D extends DType>(x: Tensor<D>, weight: Tensor, options: ConvOptions<number> = {}): Tensor<D> {
-  return call<D>('conv1d', [x, weight, options.bias], convolution('conv1d', options, single))
+  return call<D>('conv1d', [x, weight, needOptions(options, 'conv1d').bias], convolution('conv1d', options, single))
 }
 
 /** Cross-correlation: x [B, C, H, W], weight [O, C/groups, h, w] → [B, O, H', W'], H' = ⌊(H + 2·padding − dilation·(h−1) − 1)/stride⌋ + 1. */
 export function conv2d<D extends DType>(x: Tensor<D>, weight: Tensor, options: ConvOptions = {}): Tensor<D> {
-  return call<D>('conv2d', [x, weight, options.bias], convolution('conv2d', options, pair))
+  return call<D>('conv2d', [x, weight, needOptions(options, 'conv2d').bias], convolution('conv2d', options, pair))
 }
 
 /**
@@ -73,7 +76,7 @@ export function convTranspose1d<D extends DType>(
   weight: Tensor,
   options: ConvTransposeOptions<number> = {},
 ): Tensor<D> {
-  return call<D>('convTranspose1d', [x, weight, options.bias], {
+  return call<D>('convTranspose1d', [x, weight, needOptions(options, 'convTranspose1d').bias], {
     ...convolution('convTranspose1d', options, single),
     outputPadding: single(options.outputPadding ?? 0, 'outputPadding', 'convTranspose1d'),
   })
@@ -85,7 +88,7 @@ export function convTranspose2d<D extends DType>(
   weight: Tensor,
   options: ConvTransposeOptions = {},
 ): Tensor<D> {
-  return call<D>('convTranspose2d', [x, weight, options.bias], {
+  return call<D>('convTranspose2d', [x, weight, needOptions(options, 'convTranspose2d').bias], {
     ...convolution('convTranspose2d', options, pair),
     outputPadding: pair(options.outputPadding ?? 0, 'outputPadding', 'convTranspose2d'),
   })
@@ -101,10 +104,11 @@ export interface PoolOptions<S = PairLike> {
 
 function window<S>(
   kernel: S,
-  { stride = kernel, padding = 0 as S }: PoolOptions<S>,
+  options: PoolOptions<S>,
   op: string,
   sizes: (value: S, name: string, op: string, least?: number) => Sizes,
 ): Window {
+  const { stride = kernel, padding = 0 as S } = needOptions(options, op)
   const size = sizes(kernel, 'kernel', op, 1)
   const around = sizes(padding, 'padding', op)
   if (around.some((p, i) => 2 * p > (size[i] as number))) {
@@ -174,11 +178,10 @@ export interface InterpolateOptions {
  * x [B, C, L] or [B, C, H, W] at another resolution. Errors: `ERR_ARGUMENT` unless exactly one of `size` and `scaleFactor` is given; `ERR_SHAPE` where
  * mode and axes do not fit. Differs from torch: no volumes, no antialiasing.
  */
-export function interpolate<D extends DType>(
-  x: Tensor<D>,
-  { size, scaleFactor, mode = 'nearest', alignCorners = false }: InterpolateOptions,
-): Tensor<D> {
+export function interpolate<D extends DType>(x: Tensor<D>, options: InterpolateOptions): Tensor<D> {
   const op = 'interpolate'
+  needTensor(x, op, 'the input')
+  const { size, scaleFactor, mode = 'nearest', alignCorners = false } = needOptions(options, op)
   const refuse = (what: string): ArgumentError => new ArgumentError(`${op}: ${what}`, { op, expected: what })
   if ((size === undefined) === (scaleFactor === undefined)) throw refuse('either size or scaleFactor must be given')
   if (!Object.hasOwn(interpolations, mode))

@@ -29,7 +29,7 @@ export class Dropout extends Module {
 
 /** An option that must be within 0 … 1. */
 export function probability(value: number, name: string, op: string): number {
-  if (value >= 0 && value <= 1) return value
+  if (typeof value === 'number' && value >= 0 && value <= 1) return value
   const [expected, got] = ['0 … 1', String(value)]
   throw new ArgumentError(`${op}: ${name} must be within ${expected}, got ${got}`, { op, expected, got })
 }

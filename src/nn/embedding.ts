@@ -1,6 +1,8 @@
 // Embedding: a learnt table of vectors, read by index.
+
 import { zeros } from '../tensor/create.js'
 import { cat } from '../tensor/functions.js'
+import { needOptions } from '../tensor/options.js'
 import { normal } from '../tensor/random.js'
 import { whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -29,8 +31,9 @@ export class Embedding extends Module {
   readonly weight: Variable
   readonly paddingIndex: number | undefined
 
-  constructor(numEmbeddings: number, embeddingDim: number, { paddingIndex, ...options }: EmbeddingOptions = {}) {
+  constructor(numEmbeddings: number, embeddingDim: number, given: EmbeddingOptions = {}) {
     super()
+    const { paddingIndex, ...options } = needOptions(given, 'Embedding')
     whole(numEmbeddings, 'numEmbeddings', 'Embedding')
     whole(embeddingDim, 'embeddingDim', 'Embedding')
     if (paddingIndex !== undefined) {

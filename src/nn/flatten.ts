@@ -1,4 +1,7 @@
 // Flatten: several axes as one.
+
+import { needOptions } from '../tensor/options.js'
+import { needTensor } from '../tensor/record.js'
 import { axis } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { Module } from './module.js'
@@ -14,13 +17,15 @@ export class Flatten extends Module {
   readonly startDim: number
   readonly endDim: number
 
-  constructor({ startDim = 1, endDim = -1 }: { startDim?: number; endDim?: number } = {}) {
+  constructor(given: { startDim?: number; endDim?: number } = {}) {
     super()
+    const { startDim = 1, endDim = -1 } = needOptions(given, 'Flatten')
     this.startDim = startDim
     this.endDim = endDim
   }
 
   forward(x: Tensor): Tensor {
+    needTensor(x, 'flatten', 'the input')
     const [start, end] = [axis(this.startDim, x.rank, 'flatten'), axis(this.endDim, x.rank, 'flatten')]
     if (end <= start) return x
     const size = x.shape.slice(start, end + 1).reduce((product, n) => product * n, 1)

@@ -1,8 +1,11 @@
 // Layers as functions: everything that a module computes, without its parameters. Losses, recurrences and residual blocks have files of their own.
+
 import { ArgumentError } from '../errors.js'
 import type { DType } from '../tensor/dtype.js'
 import { type Padding, paddings } from '../tensor/ops/shape.js'
+import { needOptions } from '../tensor/options.js'
 import { dropout as drop } from '../tensor/random.js'
+import { needTensor } from '../tensor/record.js'
 import { scope } from '../tensor/scope.js'
 import { type Shape, whole } from '../tensor/shape.js'
 import { call, type Tensor } from '../tensor/tensor.js'
@@ -35,8 +38,9 @@ export function linear<D extends DType>(x: Tensor<D>, weight: Tensor, bias?: Ten
 export function embedding<D extends DType>(
   index: Tensor,
   weight: Tensor<D>,
-  { paddingIndex }: { paddingIndex?: number } = {},
+  given: { paddingIndex?: number } = {},
 ): Tensor<D> {
+  const { paddingIndex } = needOptions(given, 'embedding')
   return call<D>('embedding', [weight, index], { paddingIndex: paddingIndex ?? -1 })
 }
 
@@ -44,8 +48,9 @@ export function embedding<D extends DType>(
 export function layerNorm<D extends DType>(
   x: Tensor<D>,
   shape: Shape,
-  { weight, bias, eps = 1e-5 }: { weight?: Tensor | undefined; bias?: Tensor | undefined; eps?: number } = {},
+  given: { weight?: Tensor | undefined; bias?: Tensor | undefined; eps?: number } = {},
 ): Tensor<D> {
+  const { weight, bias, eps = 1e-5 } = needOptions(given, 'layerNorm')
   return call<D>('layerNorm', [x, weight, bias], { shape, eps })
 }
 
@@ -53,8 +58,9 @@ export function layerNorm<D extends DType>(
 export function rmsNorm<D extends DType>(
   x: Tensor<D>,
   shape: Shape,
-  { weight, eps = Number.NaN }: { weight?: Tensor | undefined; eps?: number | undefined } = {},
+  given: { weight?: Tensor | undefined; eps?: number | undefined } = {},
 ): Tensor<D> {
+  const { weight, eps = Number.NaN } = needOptions(given, 'rmsNorm')
   return call<D>('rmsNorm', [x, weight], { shape, eps })
 }
 
@@ -62,16 +68,18 @@ export function rmsNorm<D extends DType>(
 export function groupNorm<D extends DType>(
   x: Tensor<D>,
   groups: number,
-  { weight, bias, eps = 1e-5 }: { weight?: Tensor | undefined; bias?: Tensor | undefined; eps?: number } = {},
+  given: { weight?: Tensor | undefined; bias?: Tensor | undefined; eps?: number } = {},
 ): Tensor<D> {
+  const { weight, bias, eps = 1e-5 } = needOptions(given, 'groupNorm')
   return call<D>('groupNorm', [x, weight, bias], { groups: whole(groups, 'groups', 'groupNorm', 1), eps })
 }
 
 /** x / max(‖x‖ₚ, eps) along an axis: vectors of length 1. */
 export function normalize<D extends DType>(
   x: Tensor<D>,
-  { p = 2, dim = 1, eps = 1e-12 }: { p?: number; dim?: number; eps?: number } = {},
+  given: { p?: number; dim?: number; eps?: number } = {},
 ): Tensor<D> {
+  const { p = 2, dim = 1, eps = 1e-12 } = needOptions(given, 'normalize')
   return scope(() => x.div(x.norm(dim, { p, keepDim: true }).clamp({ low: eps }))) as Tensor<D>
 }
 
@@ -89,7 +97,15 @@ export interface BatchNormOptions {
 
 /** y = (x − mean) / √(variance + eps) · weight + bias, per channel of x [B, C, …]. */
 export function batchNorm<D extends DType>(x: Tensor<D>, options: BatchNormOptions = {}): Tensor<D> {
-  const { weight, bias, runningMean, runningVar, training = false, momentum = 0.1, eps = 1e-5 } = options
+  const {
+    weight,
+    bias,
+    runningMean,
+    runningVar,
+    training = false,
+    momentum = 0.1,
+    eps = 1e-5,
+  } = needOptions(options, 'batchNorm')
   if (!training && (runningMean === undefined || runningVar === undefined)) {
     throw new ArgumentError('batchNorm: outside training runningMean and runningVar are needed', {
       op: 'batchNorm',
@@ -101,11 +117,9 @@ export function batchNorm<D extends DType>(x: Tensor<D>, options: BatchNormOptio
 }
 
 /** Zeroes each element with probability p and scales the rest by 1/(1−p); without `training` it gives x itself. */
-export function dropout<D extends DType>(
-  x: Tensor<D>,
-  p = 0.5,
-  { training = true }: { training?: boolean } = {},
-): Tensor<D> {
+export function dropout<D extends DType>(x: Tensor<D>, p = 0.5, given: { training?: boolean } = {}): Tensor<D> {
+  const { training = true } = needOptions(given, 'dropout')
+  needTensor(x, 'dropout', 'the input')
   return training ? drop(x, p) : x
 }
 
@@ -122,11 +136,8 @@ export interface PadOptions {
  * The modes other than `'constant'` take floats of at most two axes (batch and channels) and one to three padded ones; `'reflect'` adds less than the
  * axis has, `'circular'` at most as much. Errors: `ERR_SHAPE`, `ERR_DTYPE`, `ERR_ARGUMENT`. Differs from torch: nothing is cut off by negative numbers.
  */
-export function pad<D extends DType>(
-  x: Tensor<D>,
-  padding: readonly number[],
-  { mode = 'constant', value = 0 }: PadOptions = {},
-): Tensor<D> {
+export function pad<D extends DType>(x: Tensor<D>, padding: readonly number[], given: PadOptions = {}): Tensor<D> {
+  const { mode = 'constant', value = 0 } = needOptions(given, 'pad')
   if (!Object.hasOwn(paddings, mode)) {
     const expected = Object.keys(paddings).join(', ')
     throw new ArgumentError(`pad: mode must be one of ${expected}, got ${String(mode)}`, { op: 'pad', expected })

@@ -1,4 +1,5 @@
 // Recurrences whose gates do not read the state, as functions: one layer in one direction.
+import { needOptions } from '../tensor/options.js'
 import { record } from '../tensor/record.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { type HiddenState, lengthsTensor, outputAndState, type ScanOptions } from './sequence.js'
@@ -19,8 +20,9 @@ export function gatedScan(
   a: Tensor,
   b: Tensor,
   state?: HiddenState,
-  { reverse = false, lengths }: ScanOptions = {},
+  given: ScanOptions = {},
 ): { output: Tensor; state: HiddenState } {
+  const { reverse = false, lengths } = needOptions(given, 'gatedScan')
   const rows = lengthsTensor(lengths, a, 'gatedScan')
   return outputAndState(record('gatedScan', [a, b, state?.h, rows], { reverse }))
 }
@@ -36,8 +38,9 @@ export function gatedScan(
 export function minGRU(
   p: Tensor,
   state?: HiddenState,
-  { positive = false, reverse = false, lengths }: MinimalOptions = {},
+  given: MinimalOptions = {},
 ): { output: Tensor; state: HiddenState } {
+  const { positive = false, reverse = false, lengths } = needOptions(given, 'minGRU')
   return outputAndState(record('minGRU', [p, state?.h, lengthsTensor(lengths, p, 'minGRU')], { positive, reverse }))
 }
 
@@ -52,7 +55,8 @@ export function minGRU(
 export function minLSTM(
   p: Tensor,
   state?: HiddenState,
-  { positive = false, reverse = false, lengths }: MinimalOptions = {},
+  given: MinimalOptions = {},
 ): { output: Tensor; state: HiddenState } {
+  const { positive = false, reverse = false, lengths } = needOptions(given, 'minLSTM')
   return outputAndState(record('minLSTM', [p, state?.h, lengthsTensor(lengths, p, 'minLSTM')], { positive, reverse }))
 }

@@ -1,5 +1,7 @@
 // GroupNorm: normalisation of each example over groups of its channels.
+
 import { ArgumentError } from '../errors.js'
+import { needOptions } from '../tensor/options.js'
 import { whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Variable } from '../tensor/variable.js'
@@ -30,8 +32,9 @@ export class GroupNorm extends Module {
   readonly groups: number
   readonly eps: number
 
-  constructor(groups: number, channels: number, { eps = 1e-5, affine = true, ...options }: GroupNormOptions = {}) {
+  constructor(groups: number, channels: number, given: GroupNormOptions = {}) {
     super()
+    const { eps = 1e-5, affine = true, ...options } = needOptions(given, 'GroupNorm')
     const op = 'GroupNorm'
     this.groups = whole(groups, 'groups', op, 1)
     whole(channels, 'channels', op, 1)

@@ -1,6 +1,8 @@
 // Highway: a stack of layers that gate how much of their input they replace.
+
 import { ArgumentError } from '../errors.js'
 import { cat } from '../tensor/functions.js'
+import { needOptions } from '../tensor/options.js'
 import { whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Variable } from '../tensor/variable.js'
@@ -40,7 +42,7 @@ export class Highway extends Module {
 
   constructor(width: number, options: HighwayOptions = {}) {
     super()
-    const { layers = 1, nonlinearity = 'relu', gateBias = -2, bias = true, ...place } = options
+    const { layers = 1, nonlinearity = 'relu', gateBias = -2, bias = true, ...place } = needOptions(options, 'Highway')
     whole(width, 'width', 'Highway', 1)
     whole(layers, 'layers', 'Highway', 1)
     if (nonlinearity !== 'tanh' && nonlinearity !== 'relu') {

@@ -1,7 +1,9 @@
 // Initial values of parameters, drawn from the ambient generator; each gives a new Variable.
+
 import { ArgumentError, ShapeError } from '../errors.js'
 import { full, type TensorOptions } from '../tensor/create.js'
 import type { FloatDType } from '../tensor/dtype.js'
+import { needOptions } from '../tensor/options.js'
 import * as random from '../tensor/random.js'
 import { noGrad, scope } from '../tensor/scope.js'
 import { elements, type Shape, show } from '../tensor/shape.js'
@@ -90,20 +92,16 @@ function kaimingStd(
 }
 
 /** Uniform on ±factor·√(6 / (fan in + fan out)) (Glorot and Bengio 2010, eq. 16). */
-export function xavierUniform(
-  shape: Shape,
-  { gain: factor = 1, ...options }: InitOptions & { gain?: number } = {},
-): Variable {
+export function xavierUniform(shape: Shape, given: InitOptions & { gain?: number } = {}): Variable {
+  const { gain: factor = 1, ...options } = needOptions(given, 'xavierUniform')
   const { fanIn, fanOut } = fans(shape, 'xavierUniform')
   const bound = factor * Math.sqrt(6 / (fanIn + fanOut))
   return uniform(shape, -bound, bound, options)
 }
 
 /** Normal with standard deviation factor·√(2 / (fan in + fan out)). */
-export function xavierNormal(
-  shape: Shape,
-  { gain: factor = 1, ...options }: InitOptions & { gain?: number } = {},
-): Variable {
+export function xavierNormal(shape: Shape, given: InitOptions & { gain?: number } = {}): Variable {
+  const { gain: factor = 1, ...options } = needOptions(given, 'xavierNormal')
   const { fanIn, fanOut } = fans(shape, 'xavierNormal')
   return normal(shape, 0, factor * Math.sqrt(2 / (fanIn + fanOut)), options)
 }
@@ -131,10 +129,8 @@ const CUBIC_STEPS = 6
  * It is the polar factor of a normal matrix, by Newton–Schulz iterations in float64: 60 products of the matrix with its transpose.
  * Differs from torch, which takes the factor Q of a QR decomposition: the same distribution.
  */
-export function orthogonal(
-  shape: Shape,
-  { gain: factor = 1, dtype = 'float32', device = 'cpu' }: InitOptions & { gain?: number } = {},
-): Variable {
+export function orthogonal(shape: Shape, given: InitOptions & { gain?: number } = {}): Variable {
+  const { gain: factor = 1, dtype = 'float32', device = 'cpu' } = needOptions(given, 'orthogonal')
   const { fanIn: input } = fans(shape, 'orthogonal')
   const out = shape[0] as number
   return variable(() => {

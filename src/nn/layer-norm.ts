@@ -1,4 +1,5 @@
 // LayerNorm: normalisation over the last axes of each position.
+import { needOptions } from '../tensor/options.js'
 import { type Shape, whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Variable } from '../tensor/variable.js'
@@ -31,8 +32,9 @@ export class LayerNorm extends Module {
   readonly shape: Shape
   readonly eps: number
 
-  constructor(shape: number | Shape, { eps = 1e-5, affine = true, bias = true, ...options }: LayerNormOptions = {}) {
+  constructor(shape: number | Shape, given: LayerNormOptions = {}) {
     super()
+    const { eps = 1e-5, affine = true, bias = true, ...options } = needOptions(given, 'LayerNorm')
     this.shape = [shape].flat().map((size) => whole(size as number, 'shape', 'LayerNorm', 1))
     this.eps = eps
     this.weight = affine ? ones(this.shape, options) : undefined

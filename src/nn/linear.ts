@@ -2,6 +2,7 @@
 
 import type { TensorOptions } from '../tensor/create.js'
 import type { FloatDType } from '../tensor/dtype.js'
+import { needOptions } from '../tensor/options.js'
 import { whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Variable } from '../tensor/variable.js'
@@ -30,8 +31,9 @@ export class Linear extends Module {
   readonly weight: Variable
   readonly bias: Variable | undefined
 
-  constructor(inFeatures: number, outFeatures: number, { bias = true, ...options }: LinearOptions = {}) {
+  constructor(inFeatures: number, outFeatures: number, given: LinearOptions = {}) {
     super()
+    const { bias = true, ...options } = needOptions(given, 'Linear')
     whole(inFeatures, 'inFeatures', 'Linear')
     whole(outFeatures, 'outFeatures', 'Linear')
     const bound = inFeatures === 0 ? 0 : 1 / Math.sqrt(inFeatures)

@@ -1,9 +1,11 @@
 // Losses as functions. The class axis is the last; shapes are never broadcast.
+
 import { ArgumentError } from '../errors.js'
 import { tensor } from '../tensor/create.js'
 import { type DType, isFloat } from '../tensor/dtype.js'
 import type { Attributes } from '../tensor/ops/index.js'
 import type { Reduction } from '../tensor/ops/loss.js'
+import { needOptions } from '../tensor/options.js'
 import { scope } from '../tensor/scope.js'
 import { whole } from '../tensor/shape.js'
 import { call, Tensor } from '../tensor/tensor.js'
@@ -39,19 +41,17 @@ export interface CrossEntropyOptions extends ClassOptions {
 export function crossEntropy<D extends DType>(
   logits: Tensor<D>,
   target: Tensor,
-  { labelSmoothing = 0, weight, ...options }: CrossEntropyOptions = {},
+  given: CrossEntropyOptions = {},
 ): Tensor<D> {
+  const { labelSmoothing = 0, weight, ...options } = needOptions(given, 'crossEntropy')
   if (!(labelSmoothing >= 0 && labelSmoothing <= 1))
     throw bad('crossEntropy', 'labelSmoothing', 'within 0 … 1', labelSmoothing)
   return call<D>('crossEntropy', [logits, target, weight], { ...classes(options, 'crossEntropy'), labelSmoothing })
 }
 
 /** −weight[target] · x[target] of logarithms of probabilities x […, C], such as `logSoftmax` gives; target […] of whole numbers. Class axis last. */
-export function nllLoss<D extends DType>(
-  x: Tensor<D>,
-  target: Tensor,
-  { weight, ...options }: ClassOptions = {},
-): Tensor<D> {
+export function nllLoss<D extends DType>(x: Tensor<D>, target: Tensor, given: ClassOptions = {}): Tensor<D> {
+  const { weight, ...options } = needOptions(given, 'nllLoss')
   return call<D>('nllLoss', [x, target, weight], classes(options, 'nllLoss'))
 }
 
@@ -63,12 +63,14 @@ function classes({ ignoreIndex = -100, reduction }: ClassOptions, op: string) {
 // ---- Of elements ---------------------------------------------------------------------------------------------------
 
 /** (x − target)² */
-export function mseLoss<D extends DType>(x: Tensor<D>, target: Tensor, { reduction }: LossOptions = {}): Tensor<D> {
+export function mseLoss<D extends DType>(x: Tensor<D>, target: Tensor, given: LossOptions = {}): Tensor<D> {
+  const { reduction } = needOptions(given, 'mseLoss')
   return against('mseLoss', x, target, { reduction: checkReduction(reduction, 'mseLoss') })
 }
 
 /** |x − target| */
-export function l1Loss<D extends DType>(x: Tensor<D>, target: Tensor, { reduction }: LossOptions = {}): Tensor<D> {
+export function l1Loss<D extends DType>(x: Tensor<D>, target: Tensor, given: LossOptions = {}): Tensor<D> {
+  const { reduction } = needOptions(given, 'l1Loss')
   return against('l1Loss', x, target, { reduction: checkReduction(reduction, 'l1Loss') })
 }
 
@@ -76,8 +78,9 @@ export function l1Loss<D extends DType>(x: Tensor<D>, target: Tensor, { reductio
 export function huberLoss<D extends DType>(
   x: Tensor<D>,
   target: Tensor,
-  { delta = 1, reduction }: LossOptions & { delta?: number } = {},
+  given: LossOptions & { delta?: number } = {},
 ): Tensor<D> {
+  const { delta = 1, reduction } = needOptions(given, 'huberLoss')
   if (!(delta > 0 && Number.isFinite(delta))) throw bad('huberLoss', 'delta', 'positive', delta)
   return against('huberLoss', x, target, { delta, reduction: checkReduction(reduction, 'huberLoss') })
 }
@@ -86,8 +89,9 @@ export function huberLoss<D extends DType>(
 export function smoothL1Loss<D extends DType>(
   x: Tensor<D>,
   target: Tensor,
-  { beta = 1, reduction }: LossOptions & { beta?: number } = {},
+  given: LossOptions & { beta?: number } = {},
 ): Tensor<D> {
+  const { beta = 1, reduction } = needOptions(given, 'smoothL1Loss')
   if (!(beta >= 0 && Number.isFinite(beta))) throw bad('smoothL1Loss', 'beta', 'at least 0', beta)
   return against('smoothL1Loss', x, target, { beta, reduction: checkReduction(reduction, 'smoothL1Loss') })
 }
@@ -103,8 +107,9 @@ export interface BinaryCrossEntropyOptions extends LossOptions {
 export function binaryCrossEntropyWithLogits<D extends DType>(
   x: Tensor<D>,
   target: Tensor,
-  { weight, posWeight, reduction }: BinaryCrossEntropyOptions = {},
+  given: BinaryCrossEntropyOptions = {},
 ): Tensor<D> {
+  const { weight, posWeight, reduction } = needOptions(given, 'binaryCrossEntropyWithLogits')
   return against(BCE, x, target, { reduction: checkReduction(reduction, BCE) }, weight, posWeight)
 }
 
@@ -128,11 +133,8 @@ export interface KLOptions {
 }
 
 /** target·(log target − x), x the logarithms of probabilities: the divergence of x from the target. */
-export function klDiv<D extends DType>(
-  x: Tensor<D>,
-  target: Tensor,
-  { reduction, logTarget = false }: KLOptions = {},
-): Tensor<D> {
+export function klDiv<D extends DType>(x: Tensor<D>, target: Tensor, given: KLOptions = {}): Tensor<D> {
+  const { reduction, logTarget = false } = needOptions(given, 'klDiv')
   if (reduction !== 'batchMean')
     return call<D>('klDiv', [x, target], { logTarget, reduction: checkReduction(reduction, 'klDiv') })
   const rows = x.shape[0]
@@ -160,7 +162,7 @@ export interface CTCOptions extends LossOptions {
  * The gradient is that of the logits before `logSoftmax`, as in torch: x must come from there. Differs from torch: batch first.
  */
 export function ctcLoss<D extends DType>(x: Tensor<D>, target: Tensor, options: CTCOptions = {}): Tensor<D> {
-  const { inputLengths, targetLengths, blank = 0, zeroInfinity = false, reduction } = options
+  const { inputLengths, targetLengths, blank = 0, zeroInfinity = false, reduction } = needOptions(options, 'ctcLoss')
   const lengths = (given: Tensor | readonly number[] | undefined, whole: number): Tensor =>
     given instanceof Tensor
       ? given
@@ -179,8 +181,9 @@ export function cosineEmbeddingLoss<D extends DType>(
   x: Tensor<D>,
   y: Tensor,
   target: Tensor,
-  { margin = 0, reduction }: LossOptions & { margin?: number } = {},
+  given: LossOptions & { margin?: number } = {},
 ): Tensor<D> {
+  const { margin = 0, reduction } = needOptions(given, 'cosineEmbeddingLoss')
   const op = 'cosineEmbeddingLoss'
   if (!Number.isFinite(margin)) throw bad(op, 'margin', 'finite', margin)
   return call<D>(op, [x, y, target], { margin, reduction: checkReduction(reduction, op) })
@@ -202,8 +205,9 @@ export function tripletMarginLoss<D extends DType>(
   anchor: Tensor<D>,
   positive: Tensor,
   negative: Tensor,
-  { margin = 1, p = 2, eps = 1e-6, swap = false, reduction }: TripletOptions = {},
+  given: TripletOptions = {},
 ): Tensor<D> {
+  const { margin = 1, p = 2, eps = 1e-6, swap = false, reduction } = needOptions(given, 'tripletMarginLoss')
   const op = 'tripletMarginLoss'
   if (!(margin > 0 && Number.isFinite(margin))) throw bad(op, 'margin', 'positive', margin)
   return call<D>(op, [anchor, positive, negative], { margin, p, eps, swap, reduction: checkReduction(reduction, op) })

@@ -1,4 +1,5 @@
 // LSTM: long short-term memory, in layers and directions.
+import { needOptions } from '../tensor/options.js'
 import { whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { type LSTMState, lstm } from './functional.js'
@@ -40,8 +41,15 @@ export class LSTM extends Recurrent {
   /** P, or 0. */
   readonly projSize: number
 
-  constructor(inputSize: number, hiddenSize: number, { projSize = 0, ...options }: LSTMOptions = {}) {
-    super(4, inputSize, hiddenSize, options, whole(projSize, 'projSize', 'LSTM', 0, Math.max(hiddenSize - 1, 0)))
+  constructor(inputSize: number, hiddenSize: number, given: LSTMOptions = {}) {
+    const { projSize = 0, ...options } = needOptions(given, 'LSTM')
+    super(
+      4,
+      inputSize,
+      hiddenSize,
+      options,
+      whole(projSize, 'projSize', 'LSTM', 0, Math.max(whole(hiddenSize, 'hiddenSize', 'LSTM', 1) - 1, 0)),
+    )
     this.projSize = projSize
   }
 

@@ -1,4 +1,5 @@
 // What MinGRU and MinLSTM share: one linear map of the input by layer and direction, and the choice of candidates.
+import { needOptions } from '../tensor/options.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Variable } from '../tensor/variable.js'
 import { type HiddenState, linear, type MinimalOptions } from './functional.js'
@@ -22,7 +23,7 @@ export abstract class Minimal extends Stacked<InputWeights> {
   readonly positive: boolean
 
   protected constructor(gates: number, inputSize: number, hiddenSize: number, options: MinimalLayerOptions) {
-    const { bias = true, positive = false, dtype, device } = options
+    const { bias = true, positive = false, dtype, device } = needOptions(options, new.target.name)
     super(inputSize, hiddenSize, options, hiddenSize, (input) => {
       const bound = 1 / Math.sqrt(input)
       const make = (...shape: number[]): Variable => uniform(shape, -bound, bound, { dtype, device })

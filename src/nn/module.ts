@@ -1,8 +1,10 @@
 // Module: the base of every layer and model. It finds its parameters, saves and loads them, moves, and describes itself.
+
 import { inspect } from 'node:util'
 import { ArgumentError } from '../errors.js'
 import { type Device, type DeviceLike, device } from '../tensor/device.js'
 import { checkDType, type DType, type FloatDType, isDType, isFloat } from '../tensor/dtype.js'
+import { needOptions } from '../tensor/options.js'
 import { noGrad } from '../tensor/scope.js'
 import type { StateDict } from '../tensor/state-dict.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -100,7 +102,8 @@ export abstract class Module {
    * @param options `strict: false` passes over keys that are missing or unexpected; shapes and dtypes are checked all the same.
    * @throws CheckpointError (`ERR_CHECKPOINT`) that lists all missing and unexpected keys, wrong shapes and dtypes.
    */
-  loadStateDict(dict: StateDict, { strict = true }: { strict?: boolean } = {}): this {
+  loadStateDict(dict: StateDict, given: { strict?: boolean } = {}): this {
+    const { strict = true } = needOptions(given, 'Module.loadStateDict')
     loadState(this.#find(), dict, strict)
     return this
   }

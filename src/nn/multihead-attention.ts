@@ -1,7 +1,9 @@
 // MultiheadAttention: attention in several subspaces at once.
+
 import { ArgumentError, DTypeError, ShapeError } from '../errors.js'
 import { zerosLike } from '../tensor/create.js'
 import { where } from '../tensor/functions.js'
+import { needOptions } from '../tensor/options.js'
 import { needTensor } from '../tensor/record.js'
 import { noGrad, scope } from '../tensor/scope.js'
 import { sameShape, show, whole } from '../tensor/shape.js'
@@ -61,12 +63,9 @@ export class MultiheadAttention extends Module {
   readonly numHeads: number
   readonly dropout: number
 
-  constructor(
-    embedDim: number,
-    numHeads: number,
-    { dropout = 0, bias = true, ...place }: MultiheadAttentionOptions = {},
-  ) {
+  constructor(embedDim: number, numHeads: number, given: MultiheadAttentionOptions = {}) {
     super()
+    const { dropout = 0, bias = true, ...place } = needOptions(given, 'MultiheadAttention')
     const op = 'MultiheadAttention'
     this.embedDim = whole(embedDim, 'embedDim', op, 1)
     this.numHeads = whole(numHeads, 'numHeads', op, 1)
@@ -87,7 +86,8 @@ export class MultiheadAttention extends Module {
     for (const [key, value] of Object.entries(this)) yield [snakeCase(key), value]
   }
 
-  forward(query: Tensor, { key = query, value = key, mask, keyMask, causal = false }: AttentionInputs = {}): Tensor {
+  forward(query: Tensor, given: AttentionInputs = {}): Tensor {
+    const { key = query, value = key, mask, keyMask, causal = false } = needOptions(given, 'multiheadAttention')
     this.#check(query, key, value)
     return scope(() => {
       const [q, k, v] = this.#project(query, key, value)

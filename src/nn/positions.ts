@@ -1,6 +1,8 @@
 // SinusoidalPositions and LearnedPositions: what tells attention the order of a sequence. `functional.rotary` turns queries and keys instead.
+
 import { ArgumentError, ShapeError } from '../errors.js'
 import { stack } from '../tensor/functions.js'
+import { needOptions } from '../tensor/options.js'
 import { isRecording } from '../tensor/queue.js'
 import { needTensor } from '../tensor/record.js'
 import { noGrad, scope } from '../tensor/scope.js'
@@ -46,7 +48,8 @@ export class SinusoidalPositions extends Module {
     this.width = even(width, 'SinusoidalPositions')
   }
 
-  forward(x: Tensor, { offset = 0 }: { offset?: number } = {}): Tensor {
+  forward(x: Tensor, given: { offset?: number } = {}): Tensor {
+    const { offset = 0 } = needOptions(given, 'sinusoidalPositions')
     const op = 'sinusoidalPositions'
     const end = whole(offset, 'offset', op) + needSequence(x, this.width, op)
     return scope(() => x.add(this.#upTo(end, x).slice(0, offset, end)))
@@ -89,7 +92,8 @@ export class LearnedPositions extends Module {
     this.weight = normal([whole(maxLength, 'maxLength', op, 1), whole(width, 'width', op, 1)], 0, 0.02, options)
   }
 
-  forward(x: Tensor, { offset = 0 }: { offset?: number } = {}): Tensor {
+  forward(x: Tensor, given: { offset?: number } = {}): Tensor {
+    const { offset = 0 } = needOptions(given, 'learnedPositions')
     const op = 'learnedPositions'
     const [rows, width] = this.weight.shape as [number, number]
     const end = whole(offset, 'offset', op) + needSequence(x, width, op)

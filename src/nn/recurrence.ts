@@ -1,6 +1,8 @@
 // The dense recurrences as functions: one layer in one direction, or one step. Layers and directions are put together in stacked.ts.
+
 import { ShapeError } from '../errors.js'
 import type { Implementation, Nonlinearity } from '../tensor/ops/recurrent.js'
+import { needOptions } from '../tensor/options.js'
 import { record } from '../tensor/record.js'
 import { scope } from '../tensor/scope.js'
 import { show, whole } from '../tensor/shape.js'
@@ -87,8 +89,9 @@ export function rnn(
   x: Tensor,
   state: HiddenState | undefined,
   weights: RecurrentWeights,
-  { nonlinearity = 'tanh', ...options }: SequenceOptions & { nonlinearity?: Nonlinearity } = {},
+  given: SequenceOptions & { nonlinearity?: Nonlinearity } = {},
 ): { output: Tensor; state: HiddenState } {
+  const { nonlinearity = 'tanh', ...options } = needOptions(given, 'rnn')
   const attributes = { ...attributesOf(options, 'rnn'), nonlinearity }
   const { weightIh, weightHh, biasIh, biasHh } = weights
   const h = state?.h ?? zeroState(x, weightHh.shape[1])

@@ -1,6 +1,8 @@
 // What LSTM, GRU and RNN share: dense weights by layer and direction, and the choice of whose arithmetic.
+
 import { ArgumentError } from '../errors.js'
 import { type Implementation, implementations, refuseLibtorch, refuseProjection } from '../tensor/ops/recurrent.js'
+import { needOptions } from '../tensor/options.js'
 import { whole } from '../tensor/shape.js'
 import type { Variable } from '../tensor/variable.js'
 import type { SequenceOptions } from './functional.js'
@@ -39,7 +41,13 @@ export abstract class Recurrent extends Stacked<LayerWeights> {
 
   /** `projSize` is P, or 0 for none. */
   protected constructor(gates: number, inputSize: number, hiddenSize: number, options: RecurrentOptions, projSize = 0) {
-    const { bias = true, implementation = 'quarterturn', recompute = 0, dtype, device } = options
+    const {
+      bias = true,
+      implementation = 'quarterturn',
+      recompute = 0,
+      dtype,
+      device,
+    } = needOptions(options, new.target.name)
     const name = new.target.name
     if (!Object.hasOwn(implementations, implementation)) {
       const expected = Object.keys(implementations).join(' or ')

@@ -1,4 +1,5 @@
 // ResidualMLP: the pre-norm residual block of two linear maps.
+import { needOptions } from '../tensor/options.js'
 import { whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { residualMLP } from './functional.js'
@@ -29,8 +30,9 @@ export class ResidualMLP extends Module {
   readonly linear1: Linear
   readonly linear2: Linear
 
-  constructor(width: number, hidden: number, { eps = 1e-5, ...place }: ResidualMLPOptions = {}) {
+  constructor(width: number, hidden: number, given: ResidualMLPOptions = {}) {
     super()
+    const { eps = 1e-5, ...place } = needOptions(given, 'ResidualMLP')
     whole(width, 'width', 'ResidualMLP', 1)
     whole(hidden, 'hidden', 'ResidualMLP', 1)
     this.norm = new LayerNorm(width, { eps, ...place })

@@ -1,4 +1,5 @@
 // ResidualNorm: a residual addition and the norm that follows it.
+import { needOptions } from '../tensor/options.js'
 import { whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Variable } from '../tensor/variable.js'
@@ -39,8 +40,9 @@ export class ResidualNorm extends Module {
   readonly rms: boolean
   readonly eps: number
 
-  constructor(width: number, { rms = false, bias = !rms, eps = 1e-5, ...place }: ResidualNormLayerOptions = {}) {
+  constructor(width: number, given: ResidualNormLayerOptions = {}) {
     super()
+    const { rms = false, bias = !rms, eps = 1e-5, ...place } = needOptions(given, 'ResidualNorm')
     const shape = [whole(width, 'width', 'ResidualNorm', 1)]
     this.weight = ones(shape, place)
     this.bias = bias ? zeros(shape, place) : undefined

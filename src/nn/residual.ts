@@ -1,5 +1,7 @@
 // The fused blocks along depth, as functions. All compute float32, and float64 in plain code, on the CPU; gradients for every input, once.
+
 import type { Nonlinearity } from '../tensor/ops/recurrent.js'
+import { needOptions } from '../tensor/options.js'
 import { record } from '../tensor/record.js'
 import { call, Tensor } from '../tensor/tensor.js'
 
@@ -11,12 +13,8 @@ import { call, Tensor } from '../tensor/tensor.js'
  * Shapes: x […, D] → […, D]; weight [K, 2·D, D] and bias [K, 2·D], of each layer first the rows of h, then those of t; φ is ReLU or tanh.
  * Errors: `ERR_SHAPE`, `ERR_DTYPE`, `ERR_DEVICE`. Not in torch. Source: Srivastava et al. 2015 (Highway Networks), equation 3.
  */
-export function highway(
-  x: Tensor,
-  weight: Tensor,
-  bias?: Tensor,
-  { nonlinearity = 'relu' }: { nonlinearity?: Nonlinearity } = {},
-): Tensor {
+export function highway(x: Tensor, weight: Tensor, bias?: Tensor, given: { nonlinearity?: Nonlinearity } = {}): Tensor {
+  const { nonlinearity = 'relu' } = needOptions(given, 'highway')
   return call('highway', [x, weight, bias], { nonlinearity })
 }
 
@@ -44,8 +42,9 @@ export interface ResidualNormOptions {
 export function residualNorm(
   x: Tensor,
   residual?: Tensor,
-  { weight, bias, rms = false, eps = 1e-5 }: ResidualNormOptions = {},
+  given: ResidualNormOptions = {},
 ): { output: Tensor; sum: Tensor } {
+  const { weight, bias, rms = false, eps = 1e-5 } = needOptions(given, 'residualNorm')
   const results = record('residualNorm', [x, residual, weight, bias], { rms, eps })
   const [output, sum] = results.map((result) => new Tensor(result))
   return { output: output as Tensor, sum: sum as Tensor }
@@ -76,10 +75,7 @@ export interface ResidualMLPWeights {
  * Shapes: x […, D] → […, D]. Errors: `ERR_SHAPE`, `ERR_DTYPE`, `ERR_DEVICE`. As torch's `layer_norm`, `linear`, `gelu(approximate='tanh')`,
  * `linear`. Source: He et al. 2016 (identity shortcut); Xiong et al. 2020 (norm before the branch); Hendrycks and Gimpel 2016 (GELU).
  */
-export function residualMLP(
-  x: Tensor,
-  { normWeight, normBias, weight1, bias1, weight2, bias2 }: ResidualMLPWeights,
-  { eps = 1e-5 }: { eps?: number } = {},
-): Tensor {
+export function residualMLP(x: Tensor, given: ResidualMLPWeights, { eps = 1e-5 }: { eps?: number } = {}): Tensor {
+  const { normWeight, normBias, weight1, bias1, weight2, bias2 } = needOptions(given, 'residualMLP')
   return call('residualMLP', [x, normWeight, normBias, weight1, bias1, weight2, bias2], { eps })
 }

@@ -1,4 +1,5 @@
 // RMSNorm: each position divided by its root mean square.
+import { needOptions } from '../tensor/options.js'
 import { type Shape, whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Variable } from '../tensor/variable.js'
@@ -28,8 +29,9 @@ export class RMSNorm extends Module {
   readonly shape: Shape
   readonly eps: number | undefined
 
-  constructor(shape: number | Shape, { eps, affine = true, ...options }: RMSNormOptions = {}) {
+  constructor(shape: number | Shape, given: RMSNormOptions = {}) {
     super()
+    const { eps, affine = true, ...options } = needOptions(given, 'RMSNorm')
     this.shape = [shape].flat().map((size) => whole(size as number, 'shape', 'RMSNorm', 1))
     this.eps = eps
     this.weight = affine ? ones(this.shape, options) : undefined

@@ -1,5 +1,7 @@
 // RNN: Elman networks, in layers and directions.
+
 import { ArgumentError } from '../errors.js'
+import { needOptions } from '../tensor/options.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { type HiddenState, type Nonlinearity, rnn } from './functional.js'
 import { Recurrent, type RecurrentOptions } from './recurrent.js'
@@ -25,7 +27,8 @@ export interface RNNOptions extends RecurrentOptions {
 export class RNN extends Recurrent {
   readonly nonlinearity: Nonlinearity
 
-  constructor(inputSize: number, hiddenSize: number, { nonlinearity = 'tanh', ...options }: RNNOptions = {}) {
+  constructor(inputSize: number, hiddenSize: number, given: RNNOptions = {}) {
+    const { nonlinearity = 'tanh', ...options } = needOptions(given, 'RNN')
     super(1, inputSize, hiddenSize, options)
     if (nonlinearity !== 'tanh' && nonlinearity !== 'relu') {
       throw new ArgumentError(`RNN: nonlinearity must be 'tanh' or 'relu', got ${String(nonlinearity)}`, {

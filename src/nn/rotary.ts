@@ -1,7 +1,9 @@
 // Rotary positions as a function: queries and keys turned by their place in the sequence.
+
 import { ArgumentError, ShapeError } from '../errors.js'
 import { arange } from '../tensor/create.js'
 import { cat } from '../tensor/functions.js'
+import { needOptions } from '../tensor/options.js'
 import { needTensor } from '../tensor/record.js'
 import { scope } from '../tensor/scope.js'
 import { show, whole } from '../tensor/shape.js'
@@ -22,7 +24,8 @@ export function angles(length: number, width: number, base: number, like: Tensor
  *
  * Errors: `ERR_SHAPE`, `ERR_ARGUMENT`. Not in torch. Source: Su et al. 2021, §3.4, with the halves as pairs.
  */
-export function rotary(x: Tensor, { offset = 0, base = 10_000 }: { offset?: number; base?: number } = {}): Tensor {
+export function rotary(x: Tensor, given: { offset?: number; base?: number } = {}): Tensor {
+  const { offset = 0, base = 10_000 } = needOptions(given, 'rotary')
   const op = 'rotary'
   needTensor(x, op, 'the input')
   const [T, E] = x.shape.slice(-2)

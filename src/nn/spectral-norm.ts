@@ -1,4 +1,5 @@
 // spectralNorm: weights divided by their largest singular value.
+import { needOptions } from '../tensor/options.js'
 import { normal } from '../tensor/random.js'
 import { noGrad, scope } from '../tensor/scope.js'
 import { axis, whole } from '../tensor/shape.js'
@@ -34,10 +35,8 @@ const FIRST_ITERATIONS = 15
  * layer.forward(zeros([2, 3, 8, 8]))
  * ```
  */
-export function spectralNorm<M extends Module>(
-  layer: M,
-  { name = 'weight', dim = 0, iterations = 1, eps = 1e-12 }: SpectralNormOptions = {},
-): M {
+export function spectralNorm<M extends Module>(layer: M, given: SpectralNormOptions = {}): M {
+  const { name = 'weight', dim = 0, iterations = 1, eps = 1e-12 } = needOptions(given, 'spectralNorm')
   const op = 'spectralNorm'
   const original = parameterOf(layer, name, op)
   const first = axis(dim, original.rank, op)

@@ -1,7 +1,10 @@
 // What all recurrent layers share: how layers, directions and dropout are put together, whatever one layer is made of.
+
 import { ArgumentError, ShapeError } from '../errors.js'
 import { zeros } from '../tensor/create.js'
 import { cat, stack } from '../tensor/functions.js'
+import { needOptions } from '../tensor/options.js'
+import { needTensor } from '../tensor/record.js'
 import { scope } from '../tensor/scope.js'
 import { sameShape, show, whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -59,12 +62,13 @@ export abstract class Stacked<W extends object> extends Module {
   protected constructor(
     inputSize: number,
     hiddenSize: number,
-    { numLayers = 1, dropout: p = 0, bidirectional = false }: StackedOptions,
+    options: StackedOptions,
     outputSize: number,
     make: (inputSize: number) => W,
   ) {
     super()
     const name = new.target.name
+    const { numLayers = 1, dropout: p = 0, bidirectional = false } = needOptions(options, name)
     this.inputSize = whole(inputSize, 'inputSize', name, 1)
     this.hiddenSize = whole(hiddenSize, 'hiddenSize', name, 1)
     this.numLayers = whole(numLayers, 'numLayers', name, 1)
@@ -137,6 +141,7 @@ export abstract class Stacked<W extends object> extends Module {
     x: Tensor,
     state: Readonly<Record<N, Tensor>> | undefined,
   ): void {
+    needTensor(x, op, 'input')
     const wrong = (what: string, expected: string, got: string): ShapeError =>
       new ShapeError(`${op}: ${what} must be ${expected}, got ${got}`, { op, expected, got })
     if (x.rank !== 3 || x.shape[2] !== this.inputSize)

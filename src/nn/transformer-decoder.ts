@@ -1,4 +1,5 @@
 // TransformerDecoderLayer and TransformerDecoder: self-attention, attention to a memory, and a feed-forward network.
+import { needOptions } from '../tensor/options.js'
 import { scope } from '../tensor/scope.js'
 import { whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -81,7 +82,7 @@ export class TransformerDecoder extends Module {
 
   constructor(dModel: number, numHeads: number, options: TransformerStackOptions = {}) {
     super()
-    const { numLayers = 6, norm = options.normFirst ?? false, ...layer } = options
+    const { numLayers = 6, norm = options?.normFirst ?? false, ...layer } = needOptions(options, 'TransformerDecoder')
     this.layers = layersOf(numLayers, 'TransformerDecoder', () => new TransformerDecoderLayer(dModel, numHeads, layer))
     const { eps = 1e-5, bias = true, dtype, device } = layer
     const place = { ...(dtype && { dtype }), ...(device && { device }) }

@@ -1,4 +1,5 @@
 // TransformerEncoderLayer and TransformerEncoder: self-attention and a feed-forward network.
+import { needOptions } from '../tensor/options.js'
 import { scope } from '../tensor/scope.js'
 import { whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -45,7 +46,8 @@ export class TransformerEncoderLayer extends TransformerLayer {
     this.norm2 = new LayerNorm(dModel, { eps, bias, ...place })
   }
 
-  forward(x: Tensor, { mask, keyMask, causal }: AttentionMasks = {}): Tensor {
+  forward(x: Tensor, given: AttentionMasks = {}): Tensor {
+    const { mask, keyMask, causal } = needOptions(given, 'transformerEncoderLayer')
     return scope(() => {
       const seen = this.branch(x, this.norm1, (y) => this.selfAttn.forward(y, { mask, keyMask, causal }))
       return this.branch(seen, this.norm2, (y) => this.feedForward(y))
@@ -69,7 +71,7 @@ export class TransformerEncoder extends Module {
 
   constructor(dModel: number, numHeads: number, options: TransformerStackOptions = {}) {
     super()
-    const { numLayers = 6, norm = options.normFirst ?? false, ...layer } = options
+    const { numLayers = 6, norm = options?.normFirst ?? false, ...layer } = needOptions(options, 'TransformerEncoder')
     this.layers = layersOf(numLayers, 'TransformerEncoder', () => new TransformerEncoderLayer(dModel, numHeads, layer))
     const { eps = 1e-5, bias = true, dtype, device } = layer
     const place = { ...(dtype && { dtype }), ...(device && { device }) }

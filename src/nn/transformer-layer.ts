@@ -1,5 +1,7 @@
 // What the layers of Transformer encoders and decoders share: options, residual branches with their norms, the feed-forward network.
+
 import { ArgumentError } from '../errors.js'
+import { needOptions } from '../tensor/options.js'
 import { whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { probability } from './dropout.js'
@@ -32,9 +34,10 @@ export abstract class TransformerLayer extends Module {
   readonly activation: 'relu' | 'gelu'
   readonly normFirst: boolean
 
-  protected constructor({ dropout: p = 0.1, activation = 'relu', normFirst = false }: TransformerLayerOptions) {
+  protected constructor(options: TransformerLayerOptions) {
     super()
     const op = new.target.name
+    const { dropout: p = 0.1, activation = 'relu', normFirst = false } = needOptions(options, op)
     if (activation !== 'relu' && activation !== 'gelu') {
       const [expected, got] = ["'relu' or 'gelu'", String(activation)]
       throw new ArgumentError(`${op}: activation must be ${expected}, got ${got}`, { op, expected, got })

@@ -1,4 +1,5 @@
 // weightNorm: the length and the direction of weights as parameters of their own.
+import { needOptions } from '../tensor/options.js'
 import { scope } from '../tensor/scope.js'
 import { axis } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -26,7 +27,8 @@ export interface WeightNormOptions {
  * layer.forward(zeros([2, 3]))
  * ```
  */
-export function weightNorm<M extends Module>(layer: M, { name = 'weight', dim = 0 }: WeightNormOptions = {}): M {
+export function weightNorm<M extends Module>(layer: M, given: WeightNormOptions = {}): M {
+  const { name = 'weight', dim = 0 } = needOptions(given, 'weightNorm')
   const direction = parameterOf(layer, name, 'weightNorm')
   const kept = axis(dim, direction.rank, 'weightNorm')
   const others = direction.shape.map((_, i) => i).filter((i) => i !== kept)

@@ -1,12 +1,13 @@
 // EMA: exponential moving averages of parameters, to evaluate and keep in their place.
 import { ArgumentError, BusyError, CheckpointError } from '../errors.js'
 import { tensor } from '../tensor/create.js'
+import { needOptions } from '../tensor/options.js'
 import { record, withGrad } from '../tensor/record.js'
 import { scope } from '../tensor/scope.js'
 import { entriesOfState, misfit, refuse, type StateDict } from '../tensor/state-dict.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { Variable } from '../tensor/variable.js'
-import { needFlag, needNumber, needOptions } from './options.js'
+import { needFlag, needNumber } from './options.js'
 
 export interface EMAOptions {
   /** How much of the average is kept at each update. @default 0.999 */

@@ -1,8 +1,9 @@
 // ReduceOnPlateau: lowers the learning rate once a measured value has stopped improving.
 import { ArgumentError, CheckpointError } from '../errors.js'
+import { needOptions } from '../tensor/options.js'
 import { whole } from '../tensor/shape.js'
 import { Optimizer } from './optimizer.js'
-import { needNumber, needOptions } from './options.js'
+import { needNumber } from './options.js'
 
 export interface ReduceOnPlateauOptions {
   /** Whether smaller or larger values are better. @default 'min' */

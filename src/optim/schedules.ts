@@ -1,8 +1,9 @@
 // Schedules: learning rates as functions of the number of steps done (0, 1, …), for `lr`. Each is pure, so a resumed run has the right rate at once.
 import { ArgumentError } from '../errors.js'
+import { needOptions } from '../tensor/options.js'
 import { whole } from '../tensor/shape.js'
 import type { LearningRate } from './cohort.js'
-import { needFlag, needNumber, needOptions } from './options.js'
+import { needFlag, needNumber } from './options.js'
 
 /** A rate for each number of steps done so far. Any pure function is one. */
 export type Schedule = (step: number) => number

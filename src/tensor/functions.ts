@@ -112,10 +112,10 @@ export function matrixNorm<D extends DType>(
   return (keepDim ? kept : kept.reshape(a.shape.slice(0, -2))) as Tensor<D>
 }
 
-export const sigmoid = <D extends DType>(x: Tensor<D>): Tensor<Floating<D>> => x.sigmoid()
-export const tanh = <D extends DType>(x: Tensor<D>): Tensor<Floating<D>> => x.tanh()
-export const relu = <D extends DType>(x: Tensor<D>): Tensor<D> => x.relu()
-export const exp = <D extends DType>(x: Tensor<D>): Tensor<Floating<D>> => x.exp()
-export const log = <D extends DType>(x: Tensor<D>): Tensor<Floating<D>> => x.log()
-export const sqrt = <D extends DType>(x: Tensor<D>): Tensor<Floating<D>> => x.sqrt()
+export const sigmoid = <D extends DType>(x: Tensor<D>): Tensor<Floating<D>> => call<Floating<D>>('sigmoid', [x], {})
+export const tanh = <D extends DType>(x: Tensor<D>): Tensor<Floating<D>> => call<Floating<D>>('tanh', [x], {})
+export const relu = <D extends DType>(x: Tensor<D>): Tensor<D> => call<D>('relu', [x], {})
+export const exp = <D extends DType>(x: Tensor<D>): Tensor<Floating<D>> => call<Floating<D>>('exp', [x], {})
+export const log = <D extends DType>(x: Tensor<D>): Tensor<Floating<D>> => call<Floating<D>>('log', [x], {})
+export const sqrt = <D extends DType>(x: Tensor<D>): Tensor<Floating<D>> => call<Floating<D>>('sqrt', [x], {})
 export const matmul = <D extends DType>(a: Tensor<D>, b: Tensor): Tensor<D> => a.matmul(b)
