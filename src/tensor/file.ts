@@ -1,6 +1,6 @@
 // Tensor files: safetensors, written whole or not at all, and verified when read.
 import { resolve } from 'node:path'
-import { ArgumentError } from '../errors.js'
+import { ArgumentError, CheckpointError } from '../errors.js'
 import { native } from '../native.js'
 import { type DeviceLike, device } from './device.js'
 import { checkDType, type DType } from './dtype.js'
@@ -77,6 +77,9 @@ export async function loadSafetensors(path: string, options: LoadOptions = {}): 
   return (await loadCheckpointFile(path, options)).tensors
 }
 
+/** More than any model has; each costs time and memory for nothing. */
+const MOST_AXES = 64
+
 interface Loaded {
   metadata: Record<string, string>
   tensors: { name: string; dtype: DType; shape: Shape; staging: number }[]
@@ -88,6 +91,14 @@ export async function loadCheckpointFile(path: string, options: LoadOptions = {}
   const place = device(where, 'loadSafetensors')
   const file = absolute(path, 'loadSafetensors')
   const { metadata, tensors } = (await ask((id) => native().load(id, file))) as Loaded
+  const deep = tensors.find(({ shape }) => shape.length > MOST_AXES)
+  if (deep !== undefined) {
+    throw new CheckpointError(`${file}: ${deep.name} has ${deep.shape.length} axes; at most ${MOST_AXES} are read`, {
+      op: 'loadSafetensors',
+      expected: `≤ ${MOST_AXES} axes`,
+      got: String(deep.shape.length),
+    })
+  }
   const named = new Map<string, Tensor>()
   for (const { name, dtype, shape, staging } of tensors) {
     const tensor = call('fromBytes', [], { staging, shape, dtype: checkDType(dtype, 'loadSafetensors'), device: place })

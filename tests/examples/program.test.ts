@@ -48,3 +48,12 @@ it.each([['--minutes=0'], ['--seed=x'], ['--width=1.5'], ['--epochs=3']])(
     expect(err).not.toMatch(/\n {4}at /)
   },
 )
+
+it('an example of a ten-line model runs as a program', () => {
+  const { code, out, err } = start('build/ts/examples/weather/cities.js')
+  expect({ code, out }).toMatchObject({
+    code: 0,
+    out: expect.stringMatching(/found: this model \d+\.\d % · by the mean/),
+  })
+  expect(err).toMatch(/epoch 15\/15/)
+})

@@ -172,6 +172,25 @@ describe('hostile files of NumPy', () => {
   })
 })
 
+describe('hostile files of safetensors', () => {
+  // More kinds of them are in tests/tensor/file.test.ts.
+  it.each([
+    [
+      'one name twice',
+      '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}',
+    ],
+    ['nesting without end', '['.repeat(100_000)],
+    ['a shape of a million axes', `{"a":{"dtype":"F32","shape":[${'1,'.repeat(1e6)}2],"data_offsets":[0,8]}}`],
+  ])('%s', async (_, header) => {
+    const size = Buffer.alloc(8)
+    size.writeBigUInt64LE(BigInt(header.length))
+    const path = join(folder, 'hostile.safetensors')
+    await writeFile(path, Buffer.concat([size, Buffer.from(header), floats(1, 2)]))
+    await expect(loadSafetensors(path)).rejects.toMatchObject({ code: 'ERR_CHECKPOINT' })
+    expect(await tensor([1, 2]).sum().item()).toBe(3)
+  })
+})
+
 /** Files tried of each kind; `QUARTERTURN_FUZZ=1000000` for a long run. */
 const runs = Number(process.env.QUARTERTURN_FUZZ ?? 1000)
 
