@@ -3,7 +3,7 @@ import { ArgumentError, DTypeError, OutOfRangeError, ShapeError } from '../error
 import { type DeviceLike, device } from './device.js'
 import { type ArrayOf, checkDType, type DType, dtypes } from './dtype.js'
 import { stage } from './queue.js'
-import { checkShape, elements, type Shape, show } from './shape.js'
+import { checkShape, elements, type Shape, show, whole } from './shape.js'
 import { call, type Nested, type Tensor } from './tensor.js'
 
 export interface TensorOptions<D extends DType = DType> {
@@ -261,19 +261,19 @@ export function arange(
       { op: 'arange' },
     )
   }
-  const whole = [start, end, step].every(Number.isInteger)
+  const integers = [start, end, step].every(Number.isInteger)
   return call('arange', [], {
     start,
     end,
     step,
-    dtype: checkDType(dtype ?? (whole ? 'int64' : 'float32'), 'arange'),
+    dtype: checkDType(dtype ?? (integers ? 'int64' : 'float32'), 'arange'),
     device: device(where, 'arange'),
   })
 }
 
 /** The identity matrix [n, n]. */
 export function eye(n: number, options?: TensorOptions<'float32'>): Tensor<'float32'> {
-  const i = arange(n)
+  const i = arange(whole(n, 'n', 'eye'))
   return i
     .unsqueeze(0)
     .eq(i.unsqueeze(1))

@@ -1,6 +1,7 @@
 // Devices: where a tensor's elements live.
 import { DeviceError } from '../errors.js'
 import { native } from '../native.js'
+import { told } from '../told.js'
 
 /** `'cpu'`, or a CUDA device by number. */
 export type Device = 'cpu' | `cuda:${number}`
@@ -18,12 +19,12 @@ export function deviceCode(device: Device): number {
  */
 export function device(name: DeviceLike, op = 'device'): Device {
   if (name === 'cpu') return name
-  const match = /^cuda(?::(\d{1,3}))?$/.exec(String(name))
+  const match = /^cuda(?::(\d{1,3}))?$/.exec(told(name))
   if (!match) {
-    throw new DeviceError(`${op}: device must be 'cpu', 'cuda' or 'cuda:N', got ${String(name)}`, {
+    throw new DeviceError(`${op}: device must be 'cpu', 'cuda' or 'cuda:N', got ${told(name)}`, {
       op,
       expected: "'cpu', 'cuda' or 'cuda:N'",
-      got: String(name),
+      got: told(name),
     })
   }
   const index = Number(match[1] ?? 0)

@@ -75,7 +75,7 @@ export class Gradients {
   readonly #of: ReadonlyMap<Tensor, Tensor>
 
   constructor(variables: readonly Tensor[], gradients: readonly Tensor[]) {
-    this.#of = new Map(variables.map((variable, i) => [variable, gradients[i] as Tensor]))
+    this.#of = new Map(Array.from(variables, (variable, i) => [variable, gradients[i] as Tensor]))
   }
 
   get size(): number {

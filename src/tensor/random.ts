@@ -1,6 +1,7 @@
 // Randomness: a counter-based generator whose counters are drawn when an operation is recorded.
 
 import { ArgumentError } from '../errors.js'
+import { told } from '../told.js'
 import type { TensorOptions } from './create.js'
 import { type DeviceLike, device } from './device.js'
 import { checkDType, type DType, type FloatDType } from './dtype.js'
@@ -23,7 +24,7 @@ export class Generator {
 
   /** @throws ArgumentError unless `seed` is a whole number within 0 … 2⁶⁴−1. */
   constructor(seed: number | bigint = randomSeed()) {
-    if (typeof seed === 'number' && !Number.isSafeInteger(seed)) throw badSeed(seed)
+    if (typeof seed !== 'bigint' && !Number.isSafeInteger(seed)) throw badSeed(seed)
     const key = BigInt(seed)
     if (key < 0n || key >= 2n ** 64n) throw badSeed(seed)
     this.#key = key
@@ -105,7 +106,10 @@ function distribution<D extends FloatDType>(
   { dtype, device: where = 'cpu' }: TensorOptions<D>,
 ): Tensor<D> {
   if (!Number.isFinite(a) || !Number.isFinite(b))
-    throw new ArgumentError(`${op}: parameters must be finite, got ${a} and ${b}`, { op, got: `${a}, ${b}` })
+    throw new ArgumentError(`${op}: parameters must be finite, got ${told(a)} and ${told(b)}`, {
+      op,
+      got: told([a, b]),
+    })
   const size = checkShape(shape, op)
   const type = checkDType(dtype ?? 'float32', op)
   return call<D>(op, [], { ...ambient.draw(elements(size)), a, b, shape: size, dtype: type, device: device(where, op) })
@@ -119,10 +123,13 @@ export function randint(
   { device: where = 'cpu' }: { device?: DeviceLike } = {},
 ): Tensor<'int64'> {
   if (!Number.isSafeInteger(low) || !Number.isSafeInteger(high) || high <= low) {
-    throw new ArgumentError(`randint: low and high must be whole numbers, low < high, got ${low} and ${high}`, {
-      op: 'randint',
-      got: `${low}, ${high}`,
-    })
+    throw new ArgumentError(
+      `randint: low and high must be whole numbers, low < high, got ${told(low)} and ${told(high)}`,
+      {
+        op: 'randint',
+        got: told([low, high]),
+      },
+    )
   }
   const size = checkShape(shape, 'randint')
   return call('randint', [], {
@@ -160,11 +167,11 @@ function randomSeed(): bigint {
   return BigInt(words[0] as number) | (BigInt(words[1] as number) << 32n)
 }
 
-function badSeed(seed: number | bigint): ArgumentError {
-  return new ArgumentError(
-    `seed must be a whole number from 0 to 2⁶⁴−1 (as a bigint beyond 2⁵³), got ${String(seed)}`,
-    { op: 'manualSeed', got: String(seed) },
-  )
+function badSeed(seed: unknown): ArgumentError {
+  return new ArgumentError(`seed must be a whole number from 0 to 2⁶⁴−1 (as a bigint beyond 2⁵³), got ${told(seed)}`, {
+    op: 'manualSeed',
+    got: told(seed),
+  })
 }
 
 /** SplitMix64's finaliser (Steele, Lea and Flood 2014). */

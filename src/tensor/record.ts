@@ -1,10 +1,10 @@
 // Recording one operation: its shape rule runs at once, at the user's own line; its entry goes to the queue.
-import { ArgumentError, CaptureError, DeviceError, DisposedError } from '../errors.js'
+import { ArgumentError, CaptureError, DeviceError, DisposedError, OutOfMemoryError } from '../errors.js'
 import type { Device } from './device.js'
 import { type DType, dtypes, isFloat } from './dtype.js'
 import { type Attributes, type OpName, ops } from './ops/index.js'
 import { currentLane, newId, write } from './queue.js'
-import { elements, type Shape } from './shape.js'
+import { elements, type Shape, show } from './shape.js'
 
 /** What is known of a tensor before it is computed. */
 export interface Meta {
@@ -88,6 +88,16 @@ export function inputId(handle: Handle, op: string): number {
   })
 }
 
+/** What no machine has: the addresses of 47 bits. */
+const MOST_BYTES = 2 ** 47
+
+function tooLarge(op: string, shape: Shape): OutOfMemoryError {
+  return new OutOfMemoryError(`${op}: a result of shape ${show(shape)} is larger than any memory`, {
+    op,
+    got: show(shape),
+  })
+}
+
 /**
  * Records `name` over `inputs` and returns its results.
  *
@@ -128,7 +138,9 @@ export function record<N extends OpName>(
   let bytes = 0
   for (let i = 0; i < metas.length; i++) {
     const { shape, dtype, device } = metas[i] as Meta
-    const own = spec.view === true ? 0 : elements(shape) * dtypes[dtype].bytes
+    const whole = elements(shape) * dtypes[dtype].bytes
+    if (whole > MOST_BYTES) throw tooLarge(name, shape)
+    const own = spec.view === true ? 0 : whole
     const id = newId()
     outputs[i] = id
     bytes += own

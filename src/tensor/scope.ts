@@ -1,5 +1,6 @@
 // Scopes: temporaries made in a function are freed at its end.
 import { ArgumentError } from '../errors.js'
+import { told } from '../told.js'
 import { inScope } from './lifetime.js'
 import { withGrad } from './record.js'
 import { tensorsIn } from './tree.js'
@@ -19,6 +20,10 @@ export function noGrad<T>(fn: () => T): T {
 
 /** Calls `fn`, which must not be async: what it would do after an await would happen outside. */
 export function synchronous<T>(fn: () => T, op: string): T {
+  if (typeof fn !== 'function') {
+    const [expected, got] = ['a function', told(fn)]
+    throw new ArgumentError(`${op}: needs ${expected}, got ${got}`, { op, expected, got })
+  }
   const result = fn()
   if (result instanceof Promise) {
     result.catch(() => {})

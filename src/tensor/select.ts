@@ -1,7 +1,7 @@
 // Selections whose size depends on the values. The engine computes them at their place in the order; their shape is known once their size was read.
 import type { DType } from './dtype.js'
 import { unscope } from './lifetime.js'
-import { record } from './record.js'
+import { needTensor, record } from './record.js'
 import { broadcast } from './shape.js'
 import { Tensor } from './tensor.js'
 
@@ -21,6 +21,8 @@ export async function nonzero(x: Tensor): Promise<Tensor<'int64'>> {
  * Async as everything whose shape depends on values; it cannot be used in a recorded function (`ERR_CAPTURE`).
  */
 export async function maskedSelect<D extends DType>(x: Tensor<D>, mask: Tensor): Promise<Tensor<D>> {
+  needTensor(x, 'maskedSelect', 'x')
+  needTensor(mask, 'maskedSelect', 'mask')
   const shape = broadcast(x.shape, mask.shape, 'maskedSelect')
   const results = record('maskedSelect', [x.expand(shape), mask.expand(shape)], {})
   const [values, count] = aside(results.map((result) => new Tensor(result)))

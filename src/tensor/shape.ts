@@ -1,5 +1,6 @@
 // Shapes: validation, broadcasting, axes. Pure functions; every message names the operation that asked.
 import { ArgumentError, ShapeError } from '../errors.js'
+import { told } from '../told.js'
 
 export type Shape = readonly number[]
 
@@ -19,14 +20,13 @@ export function sameShape(a: Shape, b: Shape): boolean {
 
 /** A shape given by the user: sizes must be whole and not negative, and the whole must be addressable. */
 export function checkShape(shape: Shape, op: string): Shape {
-  if (!Array.isArray(shape))
-    throw new ShapeError(`${op}: shape must be an array of sizes, got ${String(shape)}`, { op })
+  if (!Array.isArray(shape)) throw new ShapeError(`${op}: shape must be an array of sizes, got ${told(shape)}`, { op })
   for (const size of shape) {
     if (!Number.isSafeInteger(size) || size < 0) {
-      throw new ShapeError(`${op}: sizes must be whole numbers ≥ 0, got ${show(shape)}`, {
+      throw new ShapeError(`${op}: sizes must be whole numbers ≥ 0, got ${told(shape)}`, {
         op,
         expected: 'whole numbers ≥ 0',
-        got: show(shape),
+        got: told(shape),
       })
     }
   }
@@ -60,7 +60,7 @@ export function broadcast(a: Shape, b: Shape, op: string): Shape {
 export function axis(dim: number, rank: number, op: string): number {
   if (!Number.isInteger(dim) || dim < -rank || dim >= rank) {
     const expected = rank === 0 ? 'none: the tensor is a scalar' : `${-rank} … ${rank - 1}`
-    throw new ShapeError(`${op}: axis must be ${expected}, got ${String(dim)}`, { op, expected, got: String(dim) })
+    throw new ShapeError(`${op}: axis must be ${expected}, got ${told(dim)}`, { op, expected, got: told(dim) })
   }
   return dim < 0 ? dim + rank : dim
 }
@@ -93,10 +93,10 @@ export function whole(value: number, name: string, op: string, least = 0, most =
   if (!Number.isSafeInteger(value) || value < least || value > most) {
     const expected =
       most === Number.MAX_SAFE_INTEGER ? `a whole number ≥ ${least}` : `a whole number from ${least} to ${most}`
-    throw new ArgumentError(`${op}: ${name} must be ${expected}, got ${String(value)}`, {
+    throw new ArgumentError(`${op}: ${name} must be ${expected}, got ${told(value)}`, {
       op,
       expected,
-      got: String(value),
+      got: told(value),
     })
   }
   return value

@@ -81,6 +81,9 @@ export class Tensor<D extends DType = DType> implements Handle {
 
   /** @internal */
   constructor(result: Result) {
+    if (!(result?.id > 0)) {
+      throw new ArgumentError('Tensor: tensors are made by functions: tensor(), zeros(), …', { op: 'Tensor' })
+    }
     this.shape = result.shape
     this.dtype = result.dtype as D
     this.device = result.device
