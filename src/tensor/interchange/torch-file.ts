@@ -101,12 +101,17 @@ export async function loadTorch(path: string, options: LoadTorchOptions = {}): P
     const views = under(await readViews(zip), prefix)
     limit(views, zip)
     const contents = new Map<string, Buffer>()
+    const uses = new Map<string, number>()
+    for (const { storage } of views.values()) uses.set(storage.key, (uses.get(storage.key) ?? 0) + 1)
     const made = new Map<string, Tensor>()
     const tensors = new Map<string, Tensor>()
     for (const [name, view] of views) {
       const { storage, format, offset, shape, strides } = view
       const bytes = contents.get(storage.key) ?? (await zip.read(storage.entry, storage.entry.size))
-      contents.set(storage.key, bytes)
+      const left = (uses.get(storage.key) as number) - 1
+      uses.set(storage.key, left)
+      if (left > 0) contents.set(storage.key, bytes)
+      else contents.delete(storage.key)
       // A weight that is tied to another is one tensor, under two handles.
       const same = JSON.stringify([storage.key, format.name, offset, shape, strides])
       const tensor = made.get(same)?.detach() ?? foreignTensor(bytes, format, { offset, shape, strides }, place)
