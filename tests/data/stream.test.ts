@@ -1,6 +1,9 @@
 // stream: samples of any source in batches, no more taken than needed, shuffled by blocks, continued exactly.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { Readable } from 'node:stream'
-import { data, nn, optim, train } from 'quarterturn'
+import { data, manualSeed, nn, optim, type Tensor, train } from 'quarterturn'
 import { expect, test } from 'vitest'
 
 type Sample = { id: number; x: readonly number[] }
@@ -197,4 +200,41 @@ test('fit takes a stream as it is', async () => {
     progress: false,
   })
   expect(history.epochs.at(-1)?.loss).toBeLessThan(0.01)
+})
+
+test('a run over a stream that is stopped within an epoch and resumed ends with the same weights', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'quarterturn-stream-'))
+  const points = () =>
+    data.stream(
+      function* () {
+        for (let i = 0; i < 200; i++) yield { x: [Math.sin(i), Math.cos(i)], y: [Math.sin(2 * i)] }
+      },
+      { batch: 8, shuffleBuffer: 40, seed: 4 },
+    )
+  const train3 = async (options: object) => {
+    manualSeed(1)
+    const model = new nn.Linear(2, 1)
+    const history = await train.fit(model, points(), {
+      loss: (it, { x, y }) => nn.functional.mseLoss(it.forward(x), y),
+      optimizer: optim.adamW({ lr: 0.01 }),
+      epochs: 3,
+      seed: 1,
+      progress: false,
+      ...options,
+    })
+    return { history, weights: await model.weight.toArray() }
+  }
+  const whole = await train3({})
+  const stop = new AbortController()
+  let made = 0
+  const loss = (it: nn.Linear, { x, y }: { x: Tensor; y: Tensor }) => {
+    if (++made === 37) stop.abort()
+    return nn.functional.mseLoss(it.forward(x), y)
+  }
+  await expect(train3({ checkpoints: folder, signal: stop.signal, loss })).rejects.toThrow()
+  expect(made).toBeLessThan(40)
+  const resumed = await train3({ checkpoints: folder, resume: 'auto' })
+  expect(resumed.weights).toEqual(whole.weights)
+  expect(resumed.history.epochs).toHaveLength(3)
+  rmSync(folder, { recursive: true })
 })
