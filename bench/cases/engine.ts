@@ -70,7 +70,10 @@ export const cases: BenchCase[] = [
     goal: 1 / 1.6, // at most 1.6 times theirs
     start: async (context) => ({
       check: async () => {
-        const [ours, theirs] = [await context.ours('language-model', { part: 'plain' }), await context.python('language_model')]
+        const [ours, theirs] = [
+          await context.ours('language-model', { part: 'plain' }),
+          await context.python('language_model'),
+        ]
         checkLosses(await ours.losses(3), await theirs.losses(3), 1e-4)
         await Promise.all([ours.close(), theirs.close()])
       },

@@ -30,10 +30,10 @@ export const cases: BenchCase[] = [
     opponent: 'the same in float32, ours',
     goal: 1.3,
     start: async (context) =>
-      trainingDuel(
-        await context.ours('language-model', { dtype: 'bfloat16' }),
-        await context.ours('language-model'),
-        { steps: 5, compare: 3, tolerance: 1e-2 },
-      ),
+      trainingDuel(await context.ours('language-model', { dtype: 'bfloat16' }), await context.ours('language-model'), {
+        steps: 5,
+        compare: 3,
+        tolerance: 1e-2,
+      }),
   },
 ]
