@@ -1,5 +1,5 @@
 //! The addon: converts between JavaScript and the engine, and contains panics. No formula, no loop over time.
-mod data;
+pub mod data;
 mod environment;
 mod reply;
 
