@@ -115,11 +115,13 @@ test('a second backward pass over a freed graph is an error, and with retain it 
 
 test('a request that is too large for the machine is ERR_OUT_OF_MEMORY, and the next operation is right', async () => {
   await expect(
-    zeros([2 ** 25, 2 ** 25])
+    zeros([2 ** 22, 2 ** 22])
       .sum()
       .item(),
   ).rejects.toMatchObject({ code: 'ERR_OUT_OF_MEMORY' })
   expect(await tensor([1, 2]).sum().item()).toBe(3)
+  // What has more bytes than there are addresses is refused before anything is queued.
+  expect(() => zeros([2 ** 25, 2 ** 25])).toThrow(expect.objectContaining({ code: 'ERR_OUT_OF_MEMORY' }))
 })
 
 test('an error that nobody awaited is printed before the exit, with exit code 1', async () => {
