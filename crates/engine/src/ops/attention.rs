@@ -1,4 +1,4 @@
-//! Scaled-dot-product attention: libtorch's, or, with dropout, spelled out with our own random numbers.
+//! Scaled-dot-product attention: libtorch's, or, with dropout and for empty tensors, spelled out.
 use crate::call::{Call, Outputs, kind};
 use crate::error::Fault;
 use crate::ops::random;
@@ -10,16 +10,18 @@ pub fn scaled_dot_product(call: &mut Call) -> Outputs {
     let philox = random::stream(call)?;
     let p = call.attributes.number()?;
     let (query, key, value, mask) = (call.input(0)?, call.input(1)?, call.input(2)?, call.optional(3));
+    // The fused form divides by the sizes of what is empty, and that ends the process; its dropout is not ours.
+    let fused = p == 0.0 && ![query, key, value].iter().any(|x| x.size().contains(&0));
     // libtorch takes either a mask or `causal`, and its fused form a mask of the query's rank only.
     let mask = match mask {
-        mask if causal && (mask.is_some() || p > 0.0) => Some(seen(query, key, mask)?),
+        mask if causal && (mask.is_some() || !fused) => Some(seen(query, key, mask)?),
         Some(mask) => Some(mask.shallow_clone()),
         None => None,
     };
     let causal = causal && mask.is_none();
     let mask = mask.map(|mask| ranked(&mask, query.dim())).transpose()?;
     let scale = (!scale.is_nan()).then_some(scale);
-    if p == 0.0 {
+    if fused {
         let y = Tensor::f_scaled_dot_product_attention(query, key, value, mask.as_ref(), 0.0, causal, scale, grouped)?;
         return Ok(vec![y]);
     }
@@ -37,7 +39,8 @@ pub fn scaled_dot_product(call: &mut Call) -> Outputs {
     }
     // A row without any finite product gives 0 instead of NaN.
     let weights = products.f_internal_safe_softmax(-1, None)?;
-    Ok(vec![random::dropped(&weights, philox, p)?.f_matmul(&value)?])
+    let weights = if p > 0.0 { random::dropped(&weights, philox, p)? } else { weights };
+    Ok(vec![weights.f_matmul(&value)?])
 }
 
 /// A mask that is also causal.
