@@ -1,10 +1,11 @@
 // A saved model: a folder of config.json, the vocabularies and model.safetensors, that loads without the code that trained it.
 import { createHash } from 'node:crypto'
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CheckpointError, FileError } from '../errors.js'
 import { loadCheckpointFile, saveSafetensors } from '../tensor/file.js'
 import type { Tensor } from '../tensor/index.js'
+import { writeWhole } from '../tensor/whole-file.js'
 import { Vocabulary } from '../text/index.js'
 import { refused as refusedArgument } from './check.js'
 
@@ -29,7 +30,8 @@ export async function saveFolder(
   const files = new Map([['config.json', text({ quarterturn: VERSION, kind, ...config })]])
   for (const [name, vocabulary] of Object.entries(vocabularies)) files.set(`${name}.json`, text(vocabulary))
   await refused(folder, () => mkdir(folder, { recursive: true }))
-  for (const [name, content] of files) await refused(join(folder, name), () => writeWhole(join(folder, name), content))
+  for (const [name, content] of files)
+    await refused(join(folder, name), () => writeWhole(join(folder, name), [content]))
   await saveSafetensors(join(folder, WEIGHTS), state, { quarterturn: fingerprint(files) })
 }
 
@@ -90,24 +92,6 @@ function fingerprint(files: ReadonlyMap<string, string>): string {
   const hash = createHash('sha256')
   for (const [name, content] of files) hash.update(`${name}\0${content}\0`)
   return hash.digest('hex')
-}
-
-/** Writes aside, flushes to the disk and renames. */
-async function writeWhole(path: string, content: string): Promise<void> {
-  const aside = `${path}.${process.pid}.part`
-  try {
-    const file = await open(aside, 'w')
-    try {
-      await file.writeFile(content)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-    await rename(aside, path)
-  } catch (error) {
-    await rm(aside, { force: true })
-    throw error
-  }
 }
 
 function parsed(content: string, path: string): unknown {

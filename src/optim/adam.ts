@@ -9,7 +9,7 @@ import {
   type OptimizerRule,
   type Parameters,
 } from './optimizer.js'
-import { needBetas, needNumber } from './options.js'
+import { needMoments } from './options.js'
 
 export interface AdamOptions extends OptimizerOptions {
   /** Decay rates of the two moments. @default [0.9, 0.999] */
@@ -23,11 +23,7 @@ export interface AdamOptions extends OptimizerOptions {
 const rule: OptimizerRule<AdamOptions> = {
   op: 'adam',
   defaults: { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0, masters: false },
-  check({ betas, eps, weightDecay }) {
-    needBetas(betas, 'adam')
-    needNumber(eps, 'eps', 'adam', 0)
-    needNumber(weightDecay, 'weightDecay', 'adam', 0)
-  },
+  check: (options) => needMoments(options, 'adam'),
   states: () => ['exp_avg', 'exp_avg_sq'],
 }
 

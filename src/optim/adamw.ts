@@ -9,7 +9,7 @@ import {
   type OptimizerRule,
   type Parameters,
 } from './optimizer.js'
-import { needBetas, needNumber } from './options.js'
+import { needMoments } from './options.js'
 
 export interface AdamWOptions extends OptimizerOptions {
   /** Decay rates of the two moments. @default [0.9, 0.999] */
@@ -23,11 +23,7 @@ export interface AdamWOptions extends OptimizerOptions {
 const rule: OptimizerRule<AdamWOptions> = {
   op: 'adamw',
   defaults: { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0.01, masters: false },
-  check({ betas, eps, weightDecay }) {
-    needBetas(betas, 'adamw')
-    needNumber(eps, 'eps', 'adamw', 0)
-    needNumber(weightDecay, 'weightDecay', 'adamw', 0)
-  },
+  check: (options) => needMoments(options, 'adamw'),
   states: () => ['exp_avg', 'exp_avg_sq'],
 }
 

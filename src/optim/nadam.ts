@@ -9,7 +9,7 @@ import {
   type OptimizerRule,
   type Parameters,
 } from './optimizer.js'
-import { needBetas, needNumber } from './options.js'
+import { needMoments, needNumber } from './options.js'
 
 export interface NAdamOptions extends OptimizerOptions {
   /** Decay rates of the two moments. @default [0.9, 0.999] */
@@ -25,11 +25,9 @@ export interface NAdamOptions extends OptimizerOptions {
 const rule: OptimizerRule<NAdamOptions> = {
   op: 'nadam',
   defaults: { lr: 2e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0, momentumDecay: 4e-3, masters: false },
-  check({ betas, eps, weightDecay, momentumDecay }) {
-    needBetas(betas, 'nadam')
-    needNumber(eps, 'eps', 'nadam', 0)
-    needNumber(weightDecay, 'weightDecay', 'nadam', 0)
-    needNumber(momentumDecay, 'momentumDecay', 'nadam', 0)
+  check(options) {
+    needMoments(options, 'nadam')
+    needNumber(options.momentumDecay, 'momentumDecay', 'nadam', 0)
   },
   states: () => ['exp_avg', 'exp_avg_sq'],
 }

@@ -20,8 +20,15 @@ export function needFlag(value: unknown, name: string, op: string): boolean {
 /** The decay rates of two moments, each 0 ≤ β < 1. */
 export function needBetas(betas: unknown, op: string): void {
   if (!Array.isArray(betas) || betas.length !== 2) {
-    const [expected, got] = ['[β₁, β₂]', String(betas)]
+    const [expected, got] = ['[β₁, β₂]', told(betas)]
     throw new ArgumentError(`${op}: betas must be ${expected}, got ${got}`, { op, expected, got })
   }
   for (const [i, beta] of betas.entries()) needNumber(beta, `betas[${i}]`, op, 0, 1)
+}
+
+/** The options that every Adam has. */
+export function needMoments(options: { betas: unknown; eps: unknown; weightDecay: unknown }, op: string): void {
+  needBetas(options.betas, op)
+  needNumber(options.eps, 'eps', op, 0)
+  needNumber(options.weightDecay, 'weightDecay', op, 0)
 }

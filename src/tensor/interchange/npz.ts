@@ -1,11 +1,11 @@
 // NumPy's .npy and .npz files: arrays read and written as tensors. Arrays of Python objects, which are pickles, are refused.
-import { open, rename, rm } from 'node:fs/promises'
 import { ArgumentError, type QuarterturnError } from '../../errors.js'
 import { type DeviceLike, device } from '../device.js'
 import type { DType } from '../dtype.js'
 import { absolute, type NamedTensors, optionsOf } from '../file.js'
 import { elements } from '../shape.js'
 import { Tensor } from '../tensor.js'
+import { writeWhole } from '../whole-file.js'
 import { type ForeignFormat, foreignTensor, formats, rowByRow } from './foreign.js'
 import { onDisk, ZipFile, zipPieces } from './zip.js'
 
@@ -122,7 +122,8 @@ export async function saveNpz(path: string, tensors: NamedTensors): Promise<void
       return [name, Buffer.concat([header, new Uint8Array(buffer, byteOffset, byteLength)])] as const
     }),
   )
-  await writeWhole(file, zipPieces(files, refuse), op)
+  const pieces = zipPieces(files, refuse)
+  await onDisk(file, op, () => writeWhole(file, pieces))
 }
 
 function headerOf({ dtype, shape }: Tensor): Buffer {
@@ -134,23 +135,4 @@ function headerOf({ dtype, shape }: Tensor): Buffer {
   length.writeUInt16LE(1, 0)
   length.writeUInt16LE(header.length, 2)
   return Buffer.concat([MAGIC, length, header])
-}
-
-async function writeWhole(path: string, pieces: readonly Uint8Array[], op: string): Promise<void> {
-  const aside = `${path}.${process.pid}.part`
-  await onDisk(path, op, async () => {
-    try {
-      const file = await open(aside, 'w')
-      try {
-        for (const piece of pieces) await file.writeFile(piece)
-        await file.sync()
-      } finally {
-        await file.close()
-      }
-      await rename(aside, path)
-    } catch (error) {
-      await rm(aside, { force: true })
-      throw error
-    }
-  })
 }
