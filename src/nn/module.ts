@@ -102,8 +102,8 @@ export abstract class Module {
    * @param options `strict: false` passes over keys that are missing or unexpected; shapes and dtypes are checked all the same.
    * @throws CheckpointError (`ERR_CHECKPOINT`) that lists all missing and unexpected keys, wrong shapes and dtypes.
    */
-  loadStateDict(dict: StateDict, given: { strict?: boolean } = {}): this {
-    const { strict = true } = needOptions(given, 'Module.loadStateDict')
+  loadStateDict(dict: StateDict, options: { strict?: boolean } = {}): this {
+    const { strict = true } = needOptions(options, 'Module.loadStateDict')
     loadState(this.#find(), dict, strict)
     return this
   }

@@ -22,7 +22,7 @@ export interface RecurrentWeights {
 }
 
 export interface LSTMWeights extends RecurrentWeights {
-  /** [P, H]: projects every h from H to P values (torch's `weight_hr`). libtorch computes it, so without `lengths` and `recompute`. */
+  /** Of shape [P, H]; projects every h from H to P values (torch's `weight_hr`). libtorch computes it, so without `lengths` and `recompute`. */
   weightHr?: Tensor | undefined
 }
 

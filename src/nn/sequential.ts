@@ -10,7 +10,7 @@ export interface Layer extends Module {
 }
 
 /**
- * layers[n−1](… layers[1](layers[0](x))). Array-like: `length`, `[i]`, `at`, iteration. Keys `0.weight`, `2.bias`, as in torch.
+ * `layers[n−1](… layers[1](layers[0](x)))`. Array-like: `length`, `[i]`, `at`, iteration. Keys `0.weight`, `2.bias`, as in torch.
  *
  * Shapes: what the layers take. Errors: `ERR_ARGUMENT` for what is no module, or for a layer whose result is not a tensor (an LSTM). What lies
  * between the layers is freed at the end. Differs from torch: no names for layers (a Module of your own has names).
