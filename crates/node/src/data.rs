@@ -116,8 +116,11 @@ impl Task for ReadCsv {
     fn compute(&mut self) -> napi::Result<Table> {
         contained(|| {
             let table = match &self.source {
-                Source::Path(path) => File::open(path).map_err(Fault::from).and_then(|file| csv::read(file, &self.options)),
-                Source::Bytes(bytes) => csv::read(bytes.as_slice(), &self.options),
+                Source::Path(path) => File::open(path).map_err(Fault::from).and_then(|file| {
+                    let size = file.metadata()?.len();
+                    csv::read(file, Some(size), &self.options)
+                }),
+                Source::Bytes(bytes) => csv::read(bytes.as_slice(), Some(bytes.len() as u64), &self.options),
             };
             table.map_err(|fault| error(&fault))
         })

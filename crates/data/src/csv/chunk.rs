@@ -1,9 +1,10 @@
 //! Parses a piece of whole records into columns.
 use super::cell::{Cell, Marks, line_ends, shown};
-use super::column::{Kind, Values};
+use super::column::{Kind, Sink, Text};
+#[cfg(target_arch = "x86_64")]
+use super::short::Short;
 use super::{date, number};
 use crate::error::Fault;
-use memchr::memchr_iter;
 
 /// How the cells of a record are understood.
 pub struct Layout {
@@ -21,9 +22,10 @@ pub struct Column {
     pub kind: Option<Kind>,
 }
 
-/// What a piece holds: the values of the wanted columns, in the order of the file.
+/// What a piece held; its numbers are in the sinks that were given.
 pub struct Chunk {
-    pub values: Vec<Values>,
+    /// Of each sink of text, its cells.
+    pub texts: Vec<Option<Text>>,
     pub rows: usize,
     pub lines: u64,
 }
@@ -45,12 +47,32 @@ impl Layout {
         }
     }
 
-    /// The columns of a piece. Lines of a fault are counted from its start.
-    pub fn parse(&self, bytes: &[u8]) -> Result<Chunk, Fault> {
-        let numbers: Vec<f64> = self.missing.iter().filter_map(|text| number::whole_cell(text, self.decimal)).collect();
-        let expected = memchr_iter(b'\n', bytes).count() + 1;
-        let mut values: Vec<Values> =
-            self.columns.iter().filter_map(|column| column.kind.map(|kind| Values::new(kind, expected))).collect();
+    /// Parses a piece into `sinks`, one for each column of the file. Lines of a fault are counted from its start.
+    pub fn parse(&self, bytes: &[u8], sinks: Vec<Sink>) -> Result<Chunk, Fault> {
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1") {
+            // SAFETY: the instructions are there.
+            return unsafe { self.parse_short(bytes, sinks) };
+        }
+        self.records(bytes, sinks, |_| None)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,bmi1")]
+    fn parse_short(&self, bytes: &[u8], sinks: Vec<Sink>) -> Result<Chunk, Fault> {
+        let short = Short::new(self.marks.delimiter, self.decimal);
+        self.records(bytes, sinks, |at| short.parse(bytes, at))
+    }
+
+    /// `short` is tried first where a number is expected: it gives the number and the place where its cell ends, or None for no verdict.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "only within a function that is compiled for its instructions can `short` use them")]
+    fn records(&self, bytes: &[u8], mut sinks: Vec<Sink>, short: impl Fn(usize) -> Option<(f64, usize)>) -> Result<Chunk, Fault> {
+        let missing: Vec<f64> = self.missing.iter().filter_map(|text| number::whole_cell(text, self.decimal)).collect();
+        let number = |at: usize| {
+            let (value, end) = short(at).filter(|(_, end)| self.ends(bytes, *end)).or_else(|| self.plain_number(bytes, at))?;
+            Some((if missing.contains(&value) { f64::NAN } else { value }, end))
+        };
         let mut rows = 0;
         let mut lines = 0;
         let mut at = 0;
@@ -60,79 +82,95 @@ impl Layout {
                 lines += 1;
                 continue;
             }
-            let mut slot = 0;
-            let mut field = 0;
-            let last = loop {
-                let Some(column) = self.columns.get(field) else { break field };
-                let fault = |fault: Fault| self.placed(fault, lines + 1, field);
-                let target = column.kind.and_then(|kind| values.get_mut(slot).map(|values| (kind, values)));
-                slot += usize::from(column.kind.is_some());
-                let plain = self.plain_number(bytes, at, target.as_ref().map(|(kind, _)| *kind));
+            let mut last = None;
+            for (field, sink) in sinks.iter_mut().enumerate() {
+                let plain = if matches!(sink, Sink::Float64(_) | Sink::Float32(_)) { number(at) } else { None };
                 at = if let Some((value, end)) = plain {
-                    if let Some((_, values)) = target {
-                        values.push(if numbers.contains(&value) { f64::NAN } else { value });
+                    match sink {
+                        Sink::Float64(values) => {
+                            values[rows].write(value);
+                        }
+                        Sink::Float32(values) => {
+                            values[rows].write(value as f32);
+                        }
+                        _ => {}
                     }
                     end
                 } else {
-                    let Cell { text, end, feeds } = self.marks.cell(bytes, at).map_err(fault)?;
-                    if let Some((kind, values)) = target {
-                        self.store(kind, values, &text, &numbers).map_err(|message| fault(Fault::data(0, None, message)))?;
-                    }
+                    let cell = self.cell(bytes, at, sink, rows, &missing);
+                    let (end, feeds) = cell.map_err(|fault| self.placed(fault, lines + 1, field))?;
                     lines += feeds;
                     end
                 };
                 if bytes.get(at) != Some(&self.marks.delimiter) {
-                    break field;
+                    last = Some(field);
+                    break;
                 }
                 at += 1;
-                field += 1;
-            };
-            if last + 1 != self.columns.len() {
-                return Err(Fault::data(lines + 1, None, self.miscounted(last)));
+            }
+            if last.is_none_or(|last| last + 1 != self.columns.len()) {
+                return Err(Fault::data(lines + 1, None, self.miscounted(last.unwrap_or(self.columns.len()))));
             }
             at = next_line(bytes, at);
             lines += 1;
             rows += 1;
         }
-        Ok(Chunk { values, rows, lines })
+        let texts = sinks.into_iter().map(|sink| if let Sink::Text(text) = sink { Some(text) } else { None }).collect();
+        Ok(Chunk { texts, rows, lines })
     }
 
-    /// The short way: a number that fills its cell, in a column of numbers.
+    /// Whether a cell ends here.
     #[inline]
-    fn plain_number(&self, bytes: &[u8], at: usize, kind: Option<Kind>) -> Option<(f64, usize)> {
-        if !matches!(kind, Some(Kind::Float64 | Kind::Float32)) {
-            return None;
+    fn ends(&self, bytes: &[u8], at: usize) -> bool {
+        bytes.get(at) == Some(&self.marks.delimiter) || line_ends(&bytes[at..])
+    }
+
+    /// The usual cell of a column of numbers: a number that fills it, or nothing.
+    fn plain_number(&self, bytes: &[u8], at: usize) -> Option<(f64, usize)> {
+        if self.ends(bytes, at) {
+            return Some((f64::NAN, at));
         }
         let (value, length) = number::parse(&bytes[at..], self.decimal)?;
-        let end = at + length;
-        (bytes.get(end) == Some(&self.marks.delimiter) || line_ends(&bytes[end..])).then_some((value, end))
+        self.ends(bytes, at + length).then_some((value, at + length))
     }
 
-    fn store(&self, kind: Kind, values: &mut Values, text: &[u8], missing: &[f64]) -> Result<(), String> {
-        if let Values::Text(values) = values {
-            if std::str::from_utf8(text).is_err() {
-                return Err(format!("{} is not UTF-8", shown(text)));
+    /// Any cell: puts it where it belongs; the place of its end, and the line feeds within. The place of a fault counts lines from the record.
+    fn cell(&self, bytes: &[u8], at: usize, sink: &mut Sink, row: usize, missing: &[f64]) -> Result<(usize, u64), Fault> {
+        let Cell { text, end, feeds } = self.marks.cell(bytes, at)?;
+        let wrong = |message| Fault::data(0, None, message);
+        match sink {
+            Sink::None => {}
+            Sink::Float64(values) => {
+                values[row].write(self.number(Kind::Float64, &text, missing).map_err(wrong)?);
             }
-            return if values.push(text) {
-                Ok(())
-            } else {
-                Err("the column holds more than 4 GiB of text; leave it out with columns".into())
-            };
+            Sink::Float32(values) => {
+                values[row].write(self.number(Kind::Float32, &text, missing).map_err(wrong)? as f32);
+            }
+            Sink::Date(values) => {
+                values[row].write(self.number(Kind::Date, &text, missing).map_err(wrong)?);
+            }
+            Sink::Text(values) => {
+                if std::str::from_utf8(&text).is_err() {
+                    return Err(wrong(format!("{} is not UTF-8", shown(&text))));
+                }
+                if !values.push(&text) {
+                    return Err(wrong("the column holds more than 4 GiB of text; leave it out with columns".into()));
+                }
+            }
         }
+        Ok((end, feeds))
+    }
+
+    fn number(&self, kind: Kind, text: &[u8], missing: &[f64]) -> Result<f64, String> {
         let cell = text.trim_ascii();
-        let value = if self.is_missing(cell) {
-            f64::NAN
-        } else {
-            self.value(kind, cell).map(|value| if missing.contains(&value) { f64::NAN } else { value }).ok_or_else(|| {
-                let what = if kind == Kind::Date { "a date (2024-02-29T12:30)" } else { "a number" };
-                format!(
-                    "{} is not {what}; pass missing: […] if it stands for no value, types: {{ … }} if the column holds text",
-                    shown(text)
-                )
-            })?
-        };
-        values.push(value);
-        Ok(())
+        if self.is_missing(cell) {
+            return Ok(f64::NAN);
+        }
+        let value = self.value(kind, cell).ok_or_else(|| {
+            let what = if kind == Kind::Date { "a date (2024-02-29T12:30)" } else { "a number" };
+            format!("{} is not {what}; pass missing: […] if it stands for no value, types: {{ … }} if the column holds text", shown(text))
+        })?;
+        Ok(if missing.contains(&value) { f64::NAN } else { value })
     }
 
     pub fn is_missing(&self, cell: &[u8]) -> bool {

@@ -1,5 +1,6 @@
-//! Columns as they are built: numbers, or text one cell after another.
+//! Columns as they are built: each piece of a block writes its rows to a place of its own in the whole column.
 use crate::error::Fault;
+use std::mem::{MaybeUninit, take};
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,16 @@ pub struct Text {
     pub ends: Vec<u32>,
 }
 
+/// Where a piece puts the cells of one column, by row.
+pub enum Sink<'a> {
+    /// The column is not wanted.
+    None,
+    Float64(&'a mut [MaybeUninit<f64>]),
+    Float32(&'a mut [MaybeUninit<f32>]),
+    Date(&'a mut [MaybeUninit<f64>]),
+    Text(Text),
+}
+
 impl Text {
     pub fn cell(&self, k: usize) -> &[u8] {
         let start = if k == 0 { 0 } else { self.ends[k - 1] as usize };
@@ -54,45 +65,131 @@ impl Text {
         self.bytes.extend_from_slice(cell);
         u32::try_from(self.bytes.len()).map(|end| self.ends.push(end)).is_ok()
     }
+
+    /// Adds the cells of a later piece; false where 4 GiB do not hold them.
+    fn append(&mut self, part: &Self) -> bool {
+        let before = self.bytes.len();
+        self.bytes.extend_from_slice(&part.bytes);
+        let fits = u32::try_from(self.bytes.len()).is_ok();
+        if fits {
+            self.ends.extend(part.ends.iter().map(|end| before as u32 + end));
+        }
+        fits
+    }
 }
 
 impl Values {
-    pub fn new(kind: Kind, rows: usize) -> Self {
+    pub fn new(kind: Kind) -> Self {
         match kind {
-            Kind::Float64 | Kind::Date => Self::Float64(Vec::with_capacity(rows)),
-            Kind::Float32 => Self::Float32(Vec::with_capacity(rows)),
-            Kind::Text => Self::Text(Text { bytes: Vec::new(), ends: Vec::with_capacity(rows) }),
+            Kind::Float64 | Kind::Date => Self::Float64(Vec::new()),
+            Kind::Float32 => Self::Float32(Vec::new()),
+            Kind::Text => Self::Text(Text::default()),
         }
     }
 
-    /// Adds a number; a column of text takes none.
-    #[inline]
-    pub fn push(&mut self, value: f64) {
+    /// Room for `needed` rows in all; where there is not enough, for as many as are `expected` in the end, if memory holds them.
+    pub fn reserve(&mut self, needed: usize, expected: usize) -> Result<(), Fault> {
         match self {
-            Self::Float64(values) => values.push(value),
-            Self::Float32(values) => values.push(value as f32),
-            Self::Text(_) => {}
+            Self::Float64(values) => reserve(values, needed, expected),
+            Self::Float32(values) => reserve(values, needed, expected),
+            Self::Text(text) => reserve(&mut text.ends, needed, expected),
         }
     }
 
-    /// The parts of a column, one after another.
-    pub fn concatenate(kind: Kind, name: &str, rows: usize, parts: Vec<Self>) -> Result<Self, Fault> {
-        let mut whole = Self::new(kind, rows);
-        for part in parts {
-            match (&mut whole, part) {
-                (Self::Float64(whole), Self::Float64(part)) => whole.extend_from_slice(&part),
-                (Self::Float32(whole), Self::Float32(part)) => whole.extend_from_slice(&part),
-                (Self::Text(whole), Self::Text(part)) => {
-                    let before = whole.bytes.len();
-                    whole.bytes.extend_from_slice(&part.bytes);
-                    if u32::try_from(whole.bytes.len()).is_err() {
-                        return Err(Fault::argument(format!("{name} holds more than 4 GiB of text; leave it out with columns")));
-                    }
-                    whole.ends.extend(part.ends.iter().map(|end| before as u32 + end));
+    /// One place after another for pieces of so many records, in what `reserve` made room for.
+    pub fn sinks(&mut self, kind: Kind, records: impl Iterator<Item = usize>) -> Vec<Sink<'_>> {
+        match self {
+            Self::Float64(values) => {
+                let sink = if kind == Kind::Date { Sink::Date } else { Sink::Float64 };
+                parts(values.spare_capacity_mut(), records).map(sink).collect()
+            }
+            Self::Float32(values) => parts(values.spare_capacity_mut(), records).map(Sink::Float32).collect(),
+            Self::Text(_) => records.map(|_| Sink::Text(Text::default())).collect(),
+        }
+    }
+
+    /// Takes over what pieces wrote: (records of its place, rows that it wrote) of each, and the texts of a column of text.
+    ///
+    /// # Safety
+    /// After the last `reserve` the sinks of these pieces have been written, each from its start, in so many rows.
+    pub unsafe fn keep(&mut self, name: &str, pieces: impl Iterator<Item = (usize, usize)>, texts: &[Text]) -> Result<(), Fault> {
+        match self {
+            // SAFETY: handed on to the caller.
+            Self::Float64(values) => unsafe { keep(values, pieces) },
+            // SAFETY: handed on to the caller.
+            Self::Float32(values) => unsafe { keep(values, pieces) },
+            Self::Text(whole) => {
+                if !texts.iter().all(|text| whole.append(text)) {
+                    return Err(Fault::argument(format!("{name} holds more than 4 GiB of text; leave it out with columns")));
                 }
-                _ => return Err(Fault::argument(format!("{name} changes its type"))),
             }
         }
-        Ok(whole)
+        Ok(())
     }
+
+    /// Gives back the room that was not needed.
+    pub fn fit(&mut self) {
+        match self {
+            Self::Float64(values) => values.shrink_to_fit(),
+            Self::Float32(values) => values.shrink_to_fit(),
+            Self::Text(text) => {
+                text.bytes.shrink_to_fit();
+                text.ends.shrink_to_fit();
+            }
+        }
+    }
+}
+
+fn reserve<T>(values: &mut Vec<T>, needed: usize, expected: usize) -> Result<(), Fault> {
+    if values.capacity() >= needed {
+        return Ok(());
+    }
+    let more = |rows: usize| rows.saturating_sub(values.len());
+    let (needed, expected) = (more(needed), more(expected.max(needed)));
+    let room = values.try_reserve_exact(expected).or_else(|_| values.try_reserve_exact(needed));
+    room.map_err(|_| Fault::argument("memory does not hold the table; leave columns out with columns"))?;
+    in_huge_pages(values.spare_capacity_mut());
+    Ok(())
+}
+
+/// Cuts a slice into pieces of these lengths.
+fn parts<T>(mut slice: &mut [T], lengths: impl Iterator<Item = usize>) -> impl Iterator<Item = &mut [T]> {
+    lengths.map(move |length| {
+        let (head, tail) = take(&mut slice).split_at_mut(length);
+        slice = tail;
+        head
+    })
+}
+
+/// # Safety
+/// As `Values::keep`.
+unsafe fn keep<T: Copy>(values: &mut Vec<T>, pieces: impl Iterator<Item = (usize, usize)>) {
+    let before = values.len();
+    let spare = values.spare_capacity_mut();
+    let (mut from, mut to) = (0, 0);
+    for (records, rows) in pieces {
+        // Blank lines leave a gap at the end of a piece.
+        if from != to {
+            spare.copy_within(from..from + rows, to);
+        }
+        from += records;
+        to += rows;
+    }
+    // SAFETY: `to` values have been written, one after another, and moved together.
+    unsafe { values.set_len(before + to) };
+}
+
+/// Asks for huge pages: a fault for each 4 KiB of a large column would take a tenth of the time of reading.
+fn in_huge_pages<T>(memory: &mut [MaybeUninit<T>]) {
+    const HUGE: usize = 2 << 20;
+    let bytes = size_of_val(memory);
+    #[cfg(target_os = "linux")]
+    if bytes >= 2 * HUGE {
+        let start = memory.as_mut_ptr().cast::<u8>();
+        let skip = start.align_offset(HUGE);
+        // SAFETY: the range lies within `memory`, and the advice changes no contents. Without it everything is the same, so failure is no matter.
+        unsafe { libc::madvise(start.wrapping_add(skip).cast(), (bytes - skip) & !(HUGE - 1), libc::MADV_HUGEPAGE) };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (HUGE, bytes);
 }

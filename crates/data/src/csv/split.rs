@@ -1,41 +1,53 @@
 //! Cuts a block of text into pieces of whole records, so that they can be parsed at the same time.
-use memchr::{memchr_iter, memchr2_iter};
+use memchr::{memchr, memchr_iter, memchr2_iter, memrchr};
 use rayon::prelude::*;
 use std::ops::Range;
 
 /// No piece is smaller than this, if the block is not.
 const LEAST: usize = 64 * 1024;
 
+/// Whole records, and the most that they can be: blank lines and a last line without a line feed count too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    pub range: Range<usize>,
+    pub records: usize,
+}
+
 /// The ends of records found in one part of the block, were its first byte outside (0) or inside (1) of quotes.
 #[derive(Clone, Copy, Default)]
 struct Ends {
     first: [Option<usize>; 2],
     last: [Option<usize>; 2],
+    count: [usize; 2],
     odd: bool,
 }
 
-/// Ranges of whole records, in order, from the start of `bytes`. What follows the last end of a record is left out, unless `last` says that nothing will
+/// Pieces of whole records, in order, from the start of `bytes`. What follows the last end of a record is left out, unless `last` says that nothing will
 /// follow. A line feed ends a record where it is outside of quotes: where an even number of them stands before it.
-pub fn split(bytes: &[u8], quote: Option<u8>, parts: usize, last: bool) -> Vec<Range<usize>> {
+pub fn split(bytes: &[u8], quote: Option<u8>, parts: usize, last: bool) -> Vec<Piece> {
     let size = bytes.len().div_ceil(parts.max(1)).max(LEAST);
     let ends: Vec<Ends> = bytes.par_chunks(size).enumerate().map(|(k, part)| ends(part, quote, k * size)).collect();
-    let mut ranges = Vec::with_capacity(ends.len());
+    let mut pieces = Vec::with_capacity(ends.len());
     let mut inside = false;
     let mut start = 0;
     let mut end = 0;
+    let mut records = 0;
     for (k, part) in ends.iter().enumerate() {
+        let parity = usize::from(inside);
+        records += part.count[parity];
         if k > 0
-            && let Some(first) = part.first[usize::from(inside)]
+            && let Some(first) = part.first[parity]
         {
-            ranges.push(start..first);
-            start = first;
+            let after = part.count[parity] - 1;
+            pieces.push(Piece { range: start..first, records: records - after });
+            (start, records) = (first, after);
         }
-        end = part.last[usize::from(inside)].unwrap_or(end);
+        end = part.last[parity].unwrap_or(end);
         inside ^= part.odd;
     }
-    ranges.push(start..if last { bytes.len() } else { end });
-    ranges.retain(|range| range.start < range.end);
-    ranges
+    pieces.push(Piece { range: start..if last { bytes.len() } else { end }, records: records + usize::from(last) });
+    pieces.retain(|piece| !piece.range.is_empty());
+    pieces
 }
 
 /// Where the first `count` records end; None where there are fewer.
@@ -57,12 +69,23 @@ pub fn first_records(bytes: &[u8], quote: Option<u8>, count: usize) -> Option<us
 
 fn ends(part: &[u8], quote: Option<u8>, offset: usize) -> Ends {
     let mut found = Ends::default();
+    if quote.is_none_or(|quote| memchr(quote, part).is_none()) {
+        let (first, last) = (memchr(b'\n', part), memrchr(b'\n', part));
+        // Were all of it inside of quotes, no record would end here.
+        return Ends {
+            first: [first.map(|at| offset + at + 1), None],
+            last: [last.map(|at| offset + at + 1), None],
+            count: [memchr_iter(b'\n', part).count(), 0],
+            odd: false,
+        };
+    }
     for at in feeds_and_quotes(part, quote) {
         if part[at] == b'\n' {
             let end = offset + at + 1;
             let parity = usize::from(found.odd);
             found.first[parity].get_or_insert(end);
             found.last[parity] = Some(end);
+            found.count[parity] += 1;
         } else {
             found.odd = !found.odd;
         }
@@ -116,18 +139,19 @@ mod tests {
             assert!(pieces.len() > 1);
             let mut at = 0;
             for piece in &pieces {
-                assert_eq!(piece.start, at);
-                assert!(ends.contains(&piece.end));
-                at = piece.end;
+                assert_eq!(piece.range.start, at);
+                assert!(ends.contains(&piece.range.end));
+                assert_eq!(piece.records, ends.iter().filter(|end| piece.range.contains(&(*end - 1))).count());
+                at = piece.range.end;
             }
             assert_eq!(at, ends.last().copied().unwrap_or(0));
-            assert_eq!(split(&text, Some(b'"'), 4, true).last().map(|piece| piece.end), Some(text.len()));
+            assert_eq!(split(&text, Some(b'"'), 4, true).last().map(|piece| piece.range.end), Some(text.len()));
         }
     }
 
     #[test]
     fn without_quoting_each_line_feed_ends_a_record() {
-        assert_eq!(split(b"a\"\nb\nc", None, 3, false).last(), Some(&(0..5)));
+        assert_eq!(split(b"a\"\nb\nc", None, 3, false).last(), Some(&Piece { range: 0..5, records: 2 }));
         assert_eq!(split(b"a\"\nb\nc", Some(b'"'), 3, false), []);
         assert_eq!(first_records(b"a\"\nb\nc", None, 1), Some(3));
         assert_eq!(first_records(b"\"\n\"\nb\nc", Some(b'"'), 1), Some(4));

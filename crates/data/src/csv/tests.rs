@@ -4,16 +4,16 @@ use crate::error::{Code, Place};
 use std::fmt::Write;
 
 fn table(text: &str, options: &Options) -> Table {
-    let whole = read(text.as_bytes(), options).unwrap();
+    let whole = read(text.as_bytes(), None, options).unwrap();
     for block in [1, 7, 64, 1000] {
-        let again = read_in_blocks(text.as_bytes(), options, block, 2).unwrap();
+        let again = read_in_blocks(text.as_bytes(), None, options, block, 2).unwrap();
         assert_eq!(format!("{again:?}"), format!("{whole:?}"), "blocks of {block}");
     }
     whole
 }
 
 fn fault(text: &str, options: &Options) -> Fault {
-    read(text.as_bytes(), options).unwrap_err()
+    read(text.as_bytes(), None, options).unwrap_err()
 }
 
 fn numbers<'a>(table: &'a Table, name: &str) -> &'a [f64] {
@@ -107,10 +107,10 @@ fn a_fault_names_line_and_column_whatever_stands_above_it() {
         }
     }
     let bytes = [b"a\nx\n".as_slice(), &[0xff], b"\n"].concat();
-    let fault = read(bytes.as_slice(), &Options::default()).unwrap_err();
+    let fault = read(bytes.as_slice(), None, &Options::default()).unwrap_err();
     assert_eq!(fault.place, Some(Place { line: 3, column: Some(1) }));
-    assert_eq!(read(&b""[..], &Options::default()).unwrap_err().code, Code::Data);
-    assert_eq!(read(&b"\xff\xfea\0"[..], &Options::default()).unwrap_err().message, "this is UTF-16; save it as UTF-8");
+    assert_eq!(read(&b""[..], None, &Options::default()).unwrap_err().code, Code::Data);
+    assert_eq!(read(&b"\xff\xfea\0"[..], None, &Options::default()).unwrap_err().message, "this is UTF-16; save it as UTF-8");
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn a_large_table_is_the_same_as_its_rows_one_by_one() {
         let word = if k % 7 == 0 { format!("\"w\n{k}\"") } else { format!("w{k}") };
         writeln!(text, "{k},{},{word}", f64::from(k) / 2.0).unwrap();
     }
-    let table = read(text.as_bytes(), &Options::default()).unwrap();
+    let table = read(text.as_bytes(), Some(text.len() as u64), &Options::default()).unwrap();
     assert_eq!(table.rows, count as usize);
     assert!(numbers(&table, "k").iter().zip(0..).all(|(value, k)| *value == f64::from(k)));
     assert!(numbers(&table, "half").iter().zip(0..).all(|(value, k)| *value == f64::from(k) / 2.0));
