@@ -7,7 +7,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 export default defineConfig({
   root,
   cacheDir: `${root}build/vite`,
-  resolve: { alias: { quarterturn: `${root}src/index.ts` } },
+  resolve: { alias: { 'quarterturn/js': `${root}src/js/index.ts`, quarterturn: `${root}src/index.ts` } },
   test: {
     include: ['tests/**/*.test.ts'],
     pool: 'forks', // the engine is one per process: a file that crashes it must not take the others along

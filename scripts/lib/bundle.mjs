@@ -3,14 +3,22 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { root, Stop } from './run.mjs'
 
-/** Bundles src/index.ts and src/cli/main.ts; what both use is in a chunk of its own, so that there is one of everything. */
+/**
+ * Bundles src/index.ts and src/cli/main.ts; what both use is in a chunk of its own, so that there is one of everything. And src/js, by itself:
+ * a page loads that one file.
+ */
 export async function bundle() {
-  const { rolldown } = await import('rolldown')
   rmSync(join(root, 'dist'), { recursive: true, force: true })
+  await write({ index: 'src/index.ts', 'cli/main': 'src/cli/main.ts' }, 'node')
+  await write({ 'js/index': 'src/js/index.ts' }, 'browser')
+}
+
+async function write(input, platform) {
+  const { rolldown } = await import('rolldown')
   const build = await rolldown({
     cwd: root,
-    input: { index: 'src/index.ts', 'cli/main': 'src/cli/main.ts' },
-    platform: 'node',
+    input,
+    platform,
     // Nothing but Node's own modules is imported at run time.
     external: /^node:/,
     transform: { target: 'es2022' },
