@@ -21,6 +21,7 @@ export type ErrorCode =
   | 'ERR_DATA'
   | 'ERR_IO'
   | 'ERR_NATIVE'
+  | 'ERR_PACKAGE'
 
 export interface ErrorDetails {
   /** The operation or function that refused, for example `lstm`. */
@@ -184,6 +185,13 @@ export class NativeError extends QuarterturnError {
   }
 }
 
+/** An optional package that a function needs is not installed; the message ends with the command that mends it: `ERR_PACKAGE`. */
+export class PackageError extends QuarterturnError {
+  constructor(message: string, details?: ErrorDetails) {
+    super('ERR_PACKAGE', message, details)
+  }
+}
+
 /** What the addon sends for an error (docs/protocol.md). */
 export interface NativeErrorData {
   id: number
@@ -218,6 +226,7 @@ const builders: Record<ErrorCode, Builder> = {
   ERR_DATA: (m, d) => new DataError(m, d),
   ERR_IO: (m, d) => new FileError(m, d),
   ERR_NATIVE: (m, d) => new NativeError(m, d),
+  ERR_PACKAGE: (m, d) => new PackageError(m, d),
 }
 
 /** The JavaScript error for error data of the addon; `variable` is the name of the slot that the error points to. */

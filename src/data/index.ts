@@ -1,11 +1,14 @@
 // Tables, datasets and loaders.
 export { DistantRows, type FieldData, type Row, Rows, type Selection } from './field.js'
 export { type FileRows, openRows, type RowLayout } from './file-rows.js'
+export type { ColumnarOptions } from './gathered.js'
 export { type Lines, type LinesState, readJsonLines, readLines } from './lines.js'
 export { type Batch, type Fields, Loader, type LoaderOptions, type LoaderState } from './loader.js'
 export { type PackedSequences, type PackOptions, packSequences } from './pack.js'
+export { readArrow } from './read-arrow.js'
 export { type CsvOptions, readCsv } from './read-csv.js'
 export { readIdx } from './read-idx.js'
+export { readParquet } from './read-parquet.js'
 export { Scaling, type ScalingData, type ScalingKind } from './scaling.js'
 export type { ByteStream, Source } from './source.js'
 export {

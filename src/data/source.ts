@@ -1,5 +1,5 @@
 // Where a reader's bytes come from: a file, bytes, or a stream of them.
-import { open, stat } from 'node:fs/promises'
+import { type FileHandle, open, stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ArgumentError, FileError } from '../errors.js'
@@ -51,4 +51,48 @@ export function bytesOf(piece: Uint8Array | string, op: string): Buffer {
   if (typeof piece === 'string') return Buffer.from(piece)
   if (piece instanceof Uint8Array) return Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength)
   throw notASource(piece, op)
+}
+
+/** A source whose parts are read by position: a file that stays open, or bytes. */
+export interface Opened {
+  /** The absolute path; undefined for bytes. */
+  readonly path: string | undefined
+  readonly file: FileHandle | undefined
+  readonly size: number
+  /** Bytes `start` … `end` − 1, fewer where the source ends before. */
+  read(start: number, end: number): Promise<Uint8Array<ArrayBuffer>>
+  close(): Promise<void>
+}
+
+/** Opens a source for reading by position; a stream is gathered. */
+export async function openSource(source: Source, op: string): Promise<Opened> {
+  if (typeof source === 'string' || source instanceof URL) return openFile(await filePath(source, op), op)
+  if (!(source instanceof Uint8Array) && !isStream(source)) throw notASource(source, op)
+  const bytes = source instanceof Uint8Array ? source : await gather(source, op)
+  return {
+    path: undefined,
+    file: undefined,
+    size: bytes.length,
+    read: async (start, end) => new Uint8Array(bytes.subarray(start, end)),
+    close: async () => {},
+  }
+}
+
+async function openFile(path: string, op: string): Promise<Opened> {
+  const refuse = (cause: unknown): never => {
+    throw fileError(path, cause, op)
+  }
+  const file = await open(path).catch(refuse)
+  const { size } = await file.stat().catch(refuse)
+  const read = async (start: number, end: number): Promise<Uint8Array<ArrayBuffer>> => {
+    const out = new Uint8Array(Math.max(0, Math.min(end, size) - start))
+    let done = 0
+    while (done < out.length) {
+      const { bytesRead } = await file.read(out, done, out.length - done, start + done).catch(refuse)
+      if (bytesRead === 0) break
+      done += bytesRead
+    }
+    return out.subarray(0, done)
+  }
+  return { path, file, size, read, close: () => file.close() }
 }
