@@ -6,8 +6,15 @@ import { add, at, type Draws, eye, fill, matAdd, matVec, scaleRows, type Vec } f
 
 const N = 8
 
+export interface LstmProblem {
+  recurrence: Recurrence
+  start: Vec
+  weights: GateWeights
+  xs: Vec[]
+}
+
 /** An LSTM over T random inputs, with s = (h, c); `gain` scales its recurrent weights. */
-export function lstmNewton(draws: Draws, T: number, gain = 1): { recurrence: Recurrence; start: Vec } {
+export function lstmNewton(draws: Draws, T: number, gain = 1): LstmProblem {
   const weights: GateWeights = {
     hh: draws.mat(4 * N, N, gain / Math.sqrt(N)),
     ih: draws.mat(4 * N, N, 1 / Math.sqrt(N)),
@@ -24,6 +31,8 @@ export function lstmNewton(draws: Draws, T: number, gain = 1): { recurrence: Rec
       jacobian: (s, t) => lstmJacobian(at(xs, t), state(s), weights),
     },
     start: fill(2 * N),
+    weights,
+    xs,
   }
 }
 
