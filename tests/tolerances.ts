@@ -8,6 +8,7 @@ export const tolerances: { readonly [D in DType]: { readonly rtol: number; reado
   float64: { rtol: 1e-11, atol: 1e-12 },
   float32: { rtol: 2e-5, atol: 2e-6 },
   bfloat16: { rtol: 2e-2, atol: 2e-2 },
+  float16: { rtol: 4e-3, atol: 4e-3 },
   int64: { rtol: 0, atol: 0 },
   int32: { rtol: 0, atol: 0 },
   uint8: { rtol: 0, atol: 0 },

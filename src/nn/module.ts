@@ -115,7 +115,11 @@ export abstract class Module {
    * @throws DeviceError, DTypeError; ArgumentError for a dtype that is not a float dtype.
    */
   to(target: DeviceLike | FloatDType): this {
-    const dtype = isDType(target) || String(target).startsWith('float') ? checkDType(target, 'Module.to') : undefined
+    const dtype = isDType(target)
+      ? target
+      : String(target).startsWith('float')
+        ? checkDType(target, 'Module.to')
+        : undefined
     if (dtype !== undefined && !isFloat(dtype)) {
       throw new ArgumentError(`Module.to: parameters need a float dtype, got ${dtype}`, {
         op: 'Module.to',
@@ -124,12 +128,15 @@ export abstract class Module {
       })
     }
     const place = dtype === undefined ? device(target as DeviceLike, 'Module.to') : undefined
-    for (const variable of this.#find().variables.values()) {
-      variable.convert(
-        dtype !== undefined && isFloat(variable.dtype) ? dtype : variable.dtype,
-        place ?? variable.device,
-      )
-    }
+    const changes = [...this.#find().variables.values()].map((variable) => {
+      const to = place ?? variable.device
+      return {
+        variable,
+        to,
+        as: checkDType(dtype !== undefined && isFloat(variable.dtype) ? dtype : variable.dtype, 'Module.to', to),
+      }
+    })
+    for (const { variable, to, as } of changes) variable.convert(as, to)
     return this
   }
 

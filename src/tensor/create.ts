@@ -68,11 +68,11 @@ export function tensor<const T extends TensorData, D extends DType = DTypeOf<T>>
       },
     )
   }
-  const type = dtype === undefined ? own : checkDType(dtype, 'tensor')
-  const stored = type === 'bfloat16' ? 'float32' : type
+  const type = dtype === undefined ? own : checkDType(dtype, 'tensor', place)
+  const stored = type === 'bfloat16' || type === 'float16' ? 'float32' : type
   const staging = stage(bytesOf(convert(values.flat, stored)))
   const made = call('fromBytes', [], { staging, shape: target, dtype: stored, device: place })
-  return (type === 'bfloat16' ? made.to('bfloat16') : made) as Tensor<D>
+  return (type === stored ? made : made.to(type)) as Tensor<D>
 }
 
 interface Flat {
@@ -171,7 +171,8 @@ function convert(flat: ArrayLike<number | bigint | boolean>, dtype: DType): Arra
     case 'bool':
       return Uint8Array.from(flat, (x) => (x ? 1 : 0))
     case 'bfloat16':
-      throw new DTypeError('tensor: bfloat16 is made from float32', { op: 'tensor' })
+    case 'float16':
+      throw new DTypeError(`tensor: ${dtype} is made from float32`, { op: 'tensor' })
   }
 }
 
@@ -215,11 +216,12 @@ export function full<D extends DType = 'float32'>(
 ): Tensor<D> {
   if (typeof value !== 'number')
     throw new ArgumentError(`full: value must be a number, got ${typeof value}`, { op: 'full', got: typeof value })
+  const place = device(where, 'full')
   return call<D>('full', [], {
     shape: checkShape(shape, 'full'),
     value,
-    dtype: checkDType(dtype ?? 'float32', 'full'),
-    device: device(where, 'full'),
+    dtype: checkDType(dtype ?? 'float32', 'full', place),
+    device: place,
   })
 }
 
@@ -262,12 +264,13 @@ export function arange(
     )
   }
   const integers = [start, end, step].every(Number.isInteger)
+  const place = device(where, 'arange')
   return call('arange', [], {
     start,
     end,
     step,
-    dtype: checkDType(dtype ?? (integers ? 'int64' : 'float32'), 'arange'),
-    device: device(where, 'arange'),
+    dtype: checkDType(dtype ?? (integers ? 'int64' : 'float32'), 'arange', place),
+    device: place,
   })
 }
 

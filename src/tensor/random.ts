@@ -111,8 +111,9 @@ function distribution<D extends FloatDType>(
       got: told([a, b]),
     })
   const size = checkShape(shape, op)
-  const type = checkDType(dtype ?? 'float32', op)
-  return call<D>(op, [], { ...ambient.draw(elements(size)), a, b, shape: size, dtype: type, device: device(where, op) })
+  const place = device(where, op)
+  const type = checkDType(dtype ?? 'float32', op, place)
+  return call<D>(op, [], { ...ambient.draw(elements(size)), a, b, shape: size, dtype: type, device: place })
 }
 
 /** Whole numbers, low ≤ x < high. */

@@ -2,7 +2,16 @@
 import { inspect } from 'node:util'
 import { ArgumentError, OutOfRangeError, ShapeError } from '../errors.js'
 import { type Device, type DeviceLike, device } from './device.js'
-import { type ArrayOf, checkDType, type DType, dtypes, type ElementOf, type FloatDType, fromBfloat16 } from './dtype.js'
+import {
+  type ArrayOf,
+  checkDType,
+  type DType,
+  dtypes,
+  type ElementOf,
+  type FloatDType,
+  fromBfloat16,
+  fromFloat16,
+} from './dtype.js'
 import { abandon, adopt, type Held } from './lifetime.js'
 import type { Attributes, OpName } from './ops/index.js'
 import { request } from './queue.js'
@@ -18,10 +27,14 @@ export type Promote<A extends DType, B extends DType> = A extends 'float64'
       ? 'float32'
       : B extends 'float32'
         ? 'float32'
-        : A extends 'bfloat16'
-          ? 'bfloat16'
-          : B extends 'bfloat16'
-            ? 'bfloat16'
+        : A extends 'bfloat16' | 'float16'
+          ? B extends 'bfloat16' | 'float16'
+            ? A extends B
+              ? A
+              : 'float32'
+            : A
+          : B extends 'bfloat16' | 'float16'
+            ? B
             : A extends 'int64'
               ? 'int64'
               : B extends 'int64'
@@ -187,7 +200,8 @@ export class Tensor<D extends DType = DType> implements Handle {
 
   private async numbers(): Promise<Exclude<ArrayOf[DType], Uint16Array>> {
     const data: ArrayOf[DType] = await this.data()
-    return data instanceof Uint16Array ? fromBfloat16(data) : data
+    if (!(data instanceof Uint16Array)) return data
+    return this.dtype === 'float16' ? fromFloat16(data) : fromBfloat16(data)
   }
 
   // ---- Where and what ----------------------------------------------------------------------------------------------
@@ -197,12 +211,9 @@ export class Tensor<D extends DType = DType> implements Handle {
   to(device: DeviceLike): Tensor<D>
   to(target: DType | DeviceLike, where?: DeviceLike): Tensor {
     const isDevice = target === 'cpu' || String(target).startsWith('cuda')
-    const dtype = isDevice ? this.dtype : checkDType(target, 'to')
-    const place = isDevice
-      ? device(target as DeviceLike, 'to')
-      : where === undefined
-        ? this.device
-        : device(where, 'to')
+    const named = isDevice ? target : where
+    const place = named === undefined ? this.device : device(named as DeviceLike, 'to')
+    const dtype = checkDType(isDevice ? this.dtype : target, 'to', place)
     if (dtype === this.dtype && place === this.device) return this
     return call('to', [this], { dtype, device: place })
   }

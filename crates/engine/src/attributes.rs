@@ -87,6 +87,7 @@ impl<'a> Attributes<'a> {
             4 => Ok(Kind::Bool),
             5 => Ok(Kind::Int),
             6 => Ok(Kind::Uint8),
+            7 => Ok(Kind::Half),
             other => Err(Fault::new(Code::Dtype, format!("unknown dtype code {other}"))),
         }
     }
@@ -126,6 +127,7 @@ pub fn dtype_name(kind: Kind) -> &'static str {
         Kind::Bool => "bool",
         Kind::Int => "int32",
         Kind::Uint8 => "uint8",
+        Kind::Half => "float16",
         _ => "another dtype",
     }
 }

@@ -1,6 +1,6 @@
 // Tensors from the bytes of files of other programs: their dtypes, and views with strides laid out row by row.
 import type { Device } from '../device.js'
-import { type DType, isDType } from '../dtype.js'
+import { type DType, fromHalf, isDType } from '../dtype.js'
 import { unscope } from '../lifetime.js'
 import { stage } from '../queue.js'
 import { elements, type Shape } from '../shape.js'
@@ -18,7 +18,7 @@ export const formats: Readonly<Record<string, ForeignFormat>> = {
   float64: { name: 'float64', bytes: 8 },
   float32: { name: 'float32', bytes: 4 },
   bfloat16: { name: 'bfloat16', bytes: 2 },
-  float16: { name: 'float16', bytes: 2, read: (view, at) => half(view.getUint16(at, true)) },
+  float16: { name: 'float16', bytes: 2, read: (view, at) => fromHalf(view.getUint16(at, true)) },
   int64: { name: 'int64', bytes: 8 },
   int32: { name: 'int32', bytes: 4, read: (view, at) => BigInt(view.getInt32(at, true)) },
   int16: { name: 'int16', bytes: 2, read: (view, at) => BigInt(view.getInt16(at, true)) },
@@ -94,8 +94,7 @@ function converted(
   bytes: Uint8Array,
   { name, bytes: width, read }: ForeignFormat,
 ): { dtype: DType; content: Uint8Array } {
-  if (read === undefined || (isDType(name) && name !== ('float16' as DType)))
-    return { dtype: name as DType, content: bytes }
+  if (read === undefined || (isDType(name) && name !== 'float16')) return { dtype: name as DType, content: bytes }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const count = bytes.byteLength / width
   if (name === 'float16') {
@@ -104,14 +103,4 @@ function converted(
   }
   const values = BigInt64Array.from({ length: count }, (_, i) => read(view, i * width) as bigint)
   return { dtype: 'int64', content: new Uint8Array(values.buffer) }
-}
-
-/** A float16 as a number, exactly. */
-function half(bits: number): number {
-  const sign = bits >> 15 === 1 ? -1 : 1
-  const exponent = (bits >> 10) & 31
-  const fraction = bits & 1023
-  if (exponent === 0) return sign * fraction * 2 ** -24
-  if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15)
 }

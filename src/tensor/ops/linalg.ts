@@ -19,7 +19,7 @@ import {
 /** LAPACK's dtypes and a matrix in the last two axes. */
 function needMatrix(x: Meta, name: string, what = 'input'): void {
   needFloat(x, name, what)
-  if (x.dtype === 'bfloat16') throw badDType(name, what, 'float32 or float64', x.dtype)
+  if (x.dtype === 'bfloat16' || x.dtype === 'float16') throw badDType(name, what, 'float32 or float64', x.dtype)
   if (x.shape.length < 2) throw badShape(name, what, '[…, M, N]', x.shape)
 }
 

@@ -33,6 +33,7 @@ fn safetensors_name(kind: Kind) -> Option<&'static str> {
         Kind::Bool => Some("BOOL"),
         Kind::Int => Some("I32"),
         Kind::Uint8 => Some("U8"),
+        Kind::Half => Some("F16"),
         _ => None,
     }
 }

@@ -71,7 +71,7 @@ fn placed(x: &Tensor, kind: Kind, device: Device) -> Result<Tensor, Fault> {
     Ok(x.f_to_device_(device, kind, false, false)?)
 }
 
-/// Elements of a float dtype; bfloat16 is rounded from float32.
+/// Elements of a float dtype; bfloat16 and float16 are rounded from float32.
 fn floats(
     attributes: &mut Attributes,
     philox: Philox,
@@ -80,7 +80,7 @@ fn floats(
 ) -> Outputs {
     let (kind, device, shape) = (attributes.kind()?, available(attributes.device()?)?, attributes.list()?);
     let x = match kind {
-        Kind::Float | Kind::BFloat16 => filled(&shape, Kind::Float, philox, make32)?,
+        Kind::Float | Kind::BFloat16 | Kind::Half => filled(&shape, Kind::Float, philox, make32)?,
         Kind::Double => filled(&shape, Kind::Double, philox, make64)?,
         other => {
             return Err(Fault::mismatch(Code::Dtype, "the dtype", "a float dtype", dtype_name(other)));
