@@ -1,6 +1,6 @@
 // LastStep: what a recurrent layer gives at the end of a sequence.
-import { Layer, needElements, needGradient, show, wrongShape } from './layer.js'
-import type { Shape } from './parameter.js'
+import { Layer, needElements, needGradient, wrongShape } from './layer.js'
+import { type Shape, show } from './parameter.js'
 import { Workspace } from './workspace.js'
 
 /** x [B, T, H] → [B, H], the last step: `output.select(1, -1)` of `nn`. Sequences of different lengths need `state.h` instead. */

@@ -42,3 +42,7 @@ export function whole(value: number, name: string, op: string, least = 1): numbe
     got: String(value),
   })
 }
+
+export function show(shape: Shape): string {
+  return `[${shape.join(', ')}]`
+}

@@ -1,7 +1,7 @@
 // What all recurrent layers share: how layers and directions are put together, whatever one layer is made of.
 import { OutOfRangeError } from '../errors.js'
-import { Layer, needElements, needGradient, show, wrongShape } from './layer.js'
-import { type Shape, whole } from './parameter.js'
+import { Layer, needElements, needGradient, wrongShape } from './layer.js'
+import { type Shape, show, whole } from './parameter.js'
 import { Workspace } from './workspace.js'
 
 export interface StackedOptions {

@@ -1,6 +1,5 @@
 // The public face of models.
 export type { Classified, ClassifierLoaderOptions, ClassifierOptions, LabelledBatch } from './classifier.js'
-export type { ColumnInput } from './columns.js'
 export type { DecodeOptions, Hypothesis } from './decode.js'
 export {
   EncoderDecoder,
@@ -9,6 +8,7 @@ export {
   type PairBatch,
   type PairLoaderOptions,
 } from './encoder-decoder.js'
+export type { ColumnInput } from './features.js'
 export { Forecaster, type ForecasterOptions, type Steps, type WindowBatch } from './forecaster.js'
 export {
   type GenerateOptions,
