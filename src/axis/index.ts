@@ -1,0 +1,18 @@
+// The public face of the two-axis engine: `axis`.
+export {
+  type Axis,
+  type Carrier,
+  type Context,
+  type CustomCarrier,
+  carrier,
+  type Form,
+  type ParallelForm,
+  type Row,
+  type Sizes,
+  type StateSizes,
+} from './carrier.js'
+export * from './depth.js'
+export * from './gated.js'
+export * from './linear.js'
+export { type DenseOptions, dense, elman, none, residualRNN, type ZoneoutOptions, zoneout } from './plain.js'
+export { type Inject, Stack, type StackOptions, type StackState } from './stack.js'

@@ -1,0 +1,384 @@
+// Stack: a carrier along time and a carrier along depth. The backbone that every cell of the table is built from.
+import { ArgumentError, ShapeError } from '../errors.js'
+import { dropout, gelu } from '../nn/functional.js'
+import { LayerNorm } from '../nn/layer-norm.js'
+import { Linear } from '../nn/linear.js'
+import { Module } from '../nn/module.js'
+import { RMSNorm } from '../nn/rms-norm.js'
+import { stack as joined } from '../tensor/functions.js'
+import { needOptions } from '../tensor/options.js'
+import { checkpoint } from '../tensor/program.js'
+import { needTensor } from '../tensor/record.js'
+import { scope } from '../tensor/scope.js'
+import { show, whole } from '../tensor/shape.js'
+import type { Tensor } from '../tensor/tensor.js'
+import { rebuild, type Tree, tensorsIn } from '../tensor/tree.js'
+import { told } from '../told.js'
+import { broken, type Carrier, type Context, entered, type Form, placed, type Stepped, stepped } from './carrier.js'
+import { residual } from './depth.js'
+import { overTime, overTimeAgain } from './sequence.js'
+
+/**
+ * Where the input enters along depth. `first`: it is the stream that layer 0 reads. `each`: the stream starts at the initial state and every layer
+ * reads the input beside it, as every step of a recurrence does. `sequence`: as `each`, and x [B, L, width] lies along depth, layer k being given x_k.
+ */
+export type Inject = 'first' | 'each' | 'sequence'
+
+export interface StackOptions {
+  width: number
+  layers: number
+  alongTime: Carrier
+  /** Not for a carrier that fills both axes. @default residual() */
+  alongDepth?: Carrier
+  /** A second write of each layer, W₂ gelu(W₁ r + b₁) + b₂: true for 4 times the width between, or the factor. @default false */
+  mlp?: boolean | number
+  /** What a layer reads is the stream, normalised: the statistics are those of each layer. @default 'layer', or 'none' where the carrier says so */
+  norm?: 'layer' | 'rms' | 'none'
+  /** One set of parameters for all layers, as a recurrence has one for all steps. @default false */
+  tied?: boolean
+  /** @default 'first' */
+  inject?: Inject
+  /** Probability of dropping an element that a layer writes, in training. @default 0 */
+  dropout?: number
+  /** How time is computed; 'auto' is the rule in sequence.ts. @default 'auto' */
+  form?: Form | 'auto'
+  /** What is computed again in the backward pass instead of kept: the steps within about √T stretches, or all within a layer. */
+  checkpoint?: 'time' | 'depth' | 'none'
+}
+
+/** What a stream goes on from: one state of the time carrier for each layer. */
+export interface StackState {
+  /** Which stacks it fits. */
+  readonly of: string
+  readonly time: readonly Tree[]
+}
+
+/** One write of a layer and the step along depth that takes it up. */
+export interface Write {
+  norm?: LayerNorm | RMSNorm
+  time?: object
+  mlp?: { linear1: Linear; linear2: Linear }
+  depth?: object
+}
+
+const OP = 'axis.Stack'
+
+/**
+ * L layers, each of which reads the stream r, mixes it along time and hands what it writes to the carrier along depth:
+ * ```
+ * v_k = time(norm(r_k))          s_(k+1), r_(k+1) = depth(s_k, v_k)          k = 0 … K−1, K = L, or 2·L with an MLP as every second write
+ * ```
+ * Shapes: x [B, T, width] → [B, T, width]. `step` takes x [B, width] and a state and gives what `forward` gives at that place.
+ *
+ * Errors: `ERR_ARGUMENT` for a carrier on an axis where it has no meaning, options that exclude each other, and a state of another stack;
+ * `ERR_SHAPE` for widths that do not fit and for steps of wrong shape. Each names the carrier and the rule. Not in torch.
+ * Source: each carrier names its own; one engine for both axes is ours.
+ *
+ * @example
+ * const net = new axis.Stack({ width: 16, layers: 3, alongTime: axis.minLSTM(), alongDepth: axis.highway() })
+ * net.forward(zeros([4, 10, 16])).shape   // [4, 10, 16]
+ * const { output, state } = net.step(zeros([4, 16]), net.initialState({ batch: 4 }))
+ */
+export class Stack extends Module {
+  readonly alongTime: Carrier
+  /** None where one carrier fills both axes. */
+  readonly alongDepth: Carrier | undefined
+  readonly width: number
+  readonly layers: number
+  readonly tied: boolean
+  readonly inject: Inject
+  readonly dropout: number
+  readonly norm: 'layer' | 'rms' | 'none'
+  readonly mlp: number
+  readonly checkpoint: 'time' | 'depth' | 'none'
+  form: Form | 'auto'
+  /** By step along depth; one layer's where tied. */
+  readonly writes: readonly Write[]
+
+  constructor(given: StackOptions) {
+    super()
+    const options = needOptions(given, OP)
+    const {
+      tied = false,
+      inject = 'first',
+      dropout: p = 0,
+      form = 'auto',
+      checkpoint: again = 'none',
+      mlp = false,
+    } = options
+    this.width = whole(options.width, 'width', OP, 1)
+    this.layers = whole(options.layers, 'layers', OP, 1)
+    this.alongTime = along('time', options.alongTime, 'alongTime')
+    const whole2 = this.alongTime.axes.includes('both')
+    if (whole2 && options.alongDepth !== undefined && options.alongDepth.name !== this.alongTime.name)
+      throw broken(this.alongTime, `it fills both axes: alongDepth must be left out, got ${options.alongDepth.name}`)
+    this.alongDepth = whole2 ? undefined : along('depth', options.alongDepth ?? residual(), 'alongDepth')
+    this.norm =
+      options.norm ??
+      (whole2 || this.alongDepth?.preNorm === false || this.alongTime.name === 'none' ? 'none' : 'layer')
+    oneOf('norm', this.norm, ['layer', 'rms', 'none'])
+    oneOf('inject', inject, ['first', 'each', 'sequence'])
+    oneOf('form', form, ['auto', 'recurrent', 'scan', 'chunked', 'direct'])
+    oneOf('checkpoint', again, ['none', 'time', 'depth'])
+    if (form !== 'auto' && form !== 'recurrent' && form !== this.alongTime.parallelForm)
+      throw broken(this.alongTime, `form must be recurrent or ${this.alongTime.parallelForm ?? 'auto'}, got ${form}`)
+    if (!(p >= 0 && p < 1)) throw bad('dropout', '0 … 1, below 1', p)
+    this.mlp = mlp === true ? 4 : mlp === false ? 0 : mlp
+    if (!(this.mlp >= 0 && Number.isFinite(this.mlp))) throw bad('mlp', 'a boolean or a factor of the width', mlp)
+    if (whole2 && (this.mlp > 0 || inject !== 'first' || this.norm !== 'none'))
+      throw broken(this.alongTime, 'it fills both axes: mlp, inject and norm have no place')
+    if (inject === 'sequence' && !tied)
+      throw bad('tied', 'true where the input lies along depth: one set serves every step', tied)
+    this.tied = tied
+    this.inject = inject
+    this.dropout = p
+    this.form = form
+    this.checkpoint = again
+    this.writes = this.#make(whole2)
+  }
+
+  #make(whole2: boolean): Write[] {
+    const { width, layers, tied, alongTime, alongDepth } = this
+    if (whole2) return [{ time: alongTime.parameters({ width, layers, index: 0, axis: 'both', tied }) }]
+    const per = this.perLayer
+    return Array.from({ length: (tied ? 1 : layers) * per }, (_, index) => {
+      const sizes = { width, layers: layers * per, index, tied }
+      const mixes = index % per === 0
+      const hidden = Math.round(this.mlp * width)
+      const write: Write = {}
+      if (this.norm !== 'none') write.norm = this.norm === 'rms' ? new RMSNorm(width) : new LayerNorm(width)
+      if (mixes) write.time = alongTime.parameters({ ...sizes, axis: 'time' })
+      else write.mlp = { linear1: new Linear(width, hidden), linear2: new Linear(hidden, width) }
+      write.depth = (alongDepth as Carrier).parameters({ ...sizes, axis: 'depth' })
+      return write
+    })
+  }
+
+  /** Writes of one layer: 2 with an MLP. */
+  get perLayer(): 1 | 2 {
+    return this.mlp > 0 ? 2 : 1
+  }
+
+  /** Which states fit. */
+  get signature(): string {
+    const { alongTime, alongDepth, layers, width } = this
+    return `${alongTime.name} × ${alongDepth?.name ?? 'itself'}, ${layers} layers of width ${width}`
+  }
+
+  /** The state before the first step: zeros, but for a carrier that says otherwise. */
+  initialState({ batch }: { batch: number }): StackState {
+    const { alongTime, width, layers } = this
+    const rows = whole(batch, 'batch', `${OP}.initialState`, 1)
+    const like = this.parameters()[0]
+    const made = (): Tree => {
+      const state = alongTime.initialState({ batch: rows, width, layers })
+      return like === undefined ? state : placed(state, like)
+    }
+    const count = this.alongDepth === undefined ? 1 : layers
+    return { of: this.signature, time: Array.from({ length: count }, made) }
+  }
+
+  /** x [B, T, width] → [B, T, width]; with `inject: 'sequence'` x [B, L, width] → what each layer hands on, [B, L, width]. */
+  forward(x: Tensor): Tensor {
+    return scope(() => this.run(x).output)
+  }
+
+  /** `forward` from a state, and the state after it. */
+  run(x: Tensor, state?: StackState): { output: Tensor; state: StackState } {
+    needTensor(x, OP, 'the input')
+    if (x.rank !== 3 || x.shape[2] !== this.width || (x.shape[1] as number) < 1)
+      throw this.#wrong('the input', `[B, T, width=${this.width}]`, show(x.shape))
+    const [batch, steps] = x.shape as [number, number]
+    const before = state === undefined ? this.initialState({ batch }) : this.#fitting(state, batch)
+    if (this.inject === 'sequence') return this.#alongDepth(x, before)
+    const rows = x.reshape([batch * steps, this.width])
+    const mix = (write: Write, r: Tensor, old: Tree, context: Context): Stepped<Tree> => {
+      const again = this.checkpoint === 'time' ? overTimeAgain : overTime
+      const seq = r.reshape([batch, steps, this.width])
+      const result = again(this.alongTime, write.time as object, seq, old, context, this.form)
+      return { state: result.state, output: result.output.reshape([batch * steps, this.width]) }
+    }
+    const { outputs, time } = this.#walk(this.layers, () => rows, mix, before.time)
+    return { output: (outputs.at(-1) as Tensor).reshape(x.shape), state: { of: this.signature, time } }
+  }
+
+  /** One step along time: x [B, width]. */
+  step(x: Tensor, state: StackState): { output: Tensor; state: StackState } {
+    needTensor(x, `${OP}.step`, 'the input')
+    if (x.rank !== 2 || x.shape[1] !== this.width)
+      throw this.#wrong('the input of step', `[B, width=${this.width}]`, show(x.shape))
+    if (this.inject === 'sequence')
+      throw new ArgumentError(`${OP}.step: the input lies along depth: there is no step along time`, {
+        op: `${OP}.step`,
+      })
+    const before = this.#fitting(state, x.shape[0] as number)
+    return scope(() => {
+      const { outputs, time } = this.#walk(
+        this.layers,
+        () => x,
+        (write, r, old, context) => this.#one(write, r, old, context),
+        before.time,
+      )
+      return { output: outputs.at(-1) as Tensor, state: { of: this.signature, time } }
+    })
+  }
+
+  #one(write: Write, r: Tensor, old: Tree, context: Context): Stepped<Tree> {
+    const { alongTime } = this
+    const noise = alongTime.noise?.([r.shape[0] as number, 1, this.width], context)?.select(1, 0)
+    return stepped(alongTime, write.time as object, old, r, { ...context, noise })
+  }
+
+  /** One step along time, whose inputs lie along depth. */
+  #alongDepth(x: Tensor, before: StackState): { output: Tensor; state: StackState } {
+    const layers = x.shape[1] as number
+    const old = Array.from({ length: layers }, (_, k) => before.time[k] ?? (before.time[0] as Tree))
+    const { outputs } = this.#walk(
+      layers,
+      (k) => x.select(1, k),
+      (write, r, state, context) => this.#one(write, r, state, context),
+      old,
+    )
+    return { output: joined(outputs, 1), state: before }
+  }
+
+  /** Along depth: every layer's readout, and the states along time. */
+  #walk(
+    layers: number,
+    input: (layer: number) => Tensor,
+    mix: (write: Write, r: Tensor, state: Tree, context: Context) => Stepped<Tree>,
+    before: readonly Tree[],
+  ): { outputs: Tensor[]; time: Tree[] } {
+    const { alongDepth, training, perLayer: per } = this
+    const first = this.writes[0] as Write
+    const x = input(0)
+    if (alongDepth === undefined) {
+      const context = { axis: 'both', index: 0, layers, training } as const
+      const { output, state } = mix(first, x, before[0] as Tree, context)
+      return { outputs: [output], time: [state] }
+    }
+    const injected = this.inject !== 'first'
+    let state: Tree = injected
+      ? placed(alongDepth.initialState({ batch: x.shape[0] as number, width: this.width, layers: layers * per }), x)
+      : entered(alongDepth, x, first.depth as object)
+    let r = injected ? x.mul(0) : x
+    const [outputs, time]: [Tensor[], Tree[]] = [[], []]
+    for (let k = 0; k < layers * per; k++) {
+      const write = this.writes[k % this.writes.length] as Write
+      const layer = Math.floor(k / per)
+      const context = { index: k, layers: layers * per, training } as const
+      const u = injected ? input(layer) : undefined
+      const v = this.#write(write, r, u, time, before[layer] as Tree, mix, { ...context, axis: 'time' })
+      const next = stepped(alongDepth, write.depth as object, state, dropout(v, this.dropout, { training }), {
+        ...context,
+        axis: 'depth',
+      })
+      state = next.state
+      r = next.output
+      if (k % per === per - 1) outputs.push(r)
+    }
+    return { outputs, time }
+  }
+
+  /** v = time(norm(r)) or mlp(norm(r)), with the injected input added; without a carrier along time the injected input alone. */
+  #write(
+    write: Write,
+    r: Tensor,
+    u: Tensor | undefined,
+    time: Tree[],
+    old: Tree,
+    mix: (write: Write, r: Tensor, state: Tree, context: Context) => Stepped<Tree>,
+    context: Context,
+  ): Tensor {
+    const read = (s: Tensor): Tensor => write.norm?.forward(s) ?? s
+    const { mlp } = write
+    if (mlp) {
+      const apply = (s: Tensor): Tensor =>
+        mlp.linear2.forward(gelu(mlp.linear1.forward(read(s)), { approximate: true }))
+      return this.checkpoint === 'depth' ? (checkpoint(apply, r) as Tensor) : apply(r)
+    }
+    if (u !== undefined && this.alongTime.name === 'none') {
+      time.push(old)
+      return u
+    }
+    const apply = (s: Tensor, state: Tree, add: Tensor | undefined): Stepped<Tree> =>
+      mix(write, add === undefined ? read(s) : read(s).add(add), state, context)
+    const result = this.checkpoint === 'depth' ? again(apply, r, old, u) : apply(r, old, u)
+    time.push(result.state)
+    return result.output
+  }
+
+  /** A state of this stack and this batch, in its form. */
+  #fitting(state: StackState, batch: number): StackState {
+    if (state?.of !== this.signature)
+      throw broken(
+        this.alongTime,
+        `the state is of another stack: it must be of ${this.signature}, got ${told(state?.of)}`,
+        {
+          expected: this.signature,
+          got: told(state?.of),
+        },
+      )
+    for (const part of tensorsIn(state.time)) {
+      if (part.shape[0] !== batch)
+        throw broken(
+          this.alongTime,
+          `a state must have ${batch} rows, as the input, got ${show(part.shape)}`,
+          { expected: String(batch), got: show(part.shape) },
+          true,
+        )
+    }
+    return state
+  }
+
+  #wrong(what: string, expected: string, got: string): ShapeError {
+    const op = `${OP} (${this.signature})`
+    return new ShapeError(`${op}: ${what} must be ${expected}, got ${got}`, { op: OP, expected, got })
+  }
+}
+
+/** `apply` under a checkpoint: states are taken apart, since a recorded function has tensors for inputs. */
+function again(
+  apply: (s: Tensor, state: Tree, u: Tensor | undefined) => Stepped<Tree>,
+  r: Tensor,
+  state: Tree,
+  u: Tensor | undefined,
+): Stepped<Tree> {
+  const injected = u === undefined ? [] : [u]
+  return checkpoint(
+    (s: Tensor, ...rest: Tensor[]) => {
+      const add = u === undefined ? undefined : (rest.shift() as Tensor)
+      return apply(
+        s,
+        rebuild(state, () => rest.shift() as Tensor),
+        add,
+      ) as { state: Tree; output: Tensor }
+    },
+    r,
+    ...injected,
+    ...tensorsIn(state),
+  )
+}
+
+function along(axis: 'time' | 'depth', carrier: Carrier | undefined, option: string): Carrier {
+  if (typeof carrier !== 'object' || carrier === null || typeof carrier.step !== 'function')
+    throw bad(option, 'a carrier, such as axis.lstm()', told(carrier))
+  const there = carrier.other?.(axis) ?? carrier
+  if (there.axes.includes(axis) || (axis === 'time' && there.axes.includes('both'))) return there
+  throw broken(
+    carrier,
+    `it has no meaning along ${axis}: ${carrier.only ?? `it goes along ${carrier.axes.join(' and ')}`}`,
+    {
+      expected: `a carrier along ${axis}`,
+      got: carrier.name,
+    },
+  )
+}
+
+function oneOf(name: string, value: unknown, allowed: readonly string[]): void {
+  if (!allowed.includes(value as string)) throw bad(name, allowed.join(', '), value)
+}
+
+function bad(name: string, expected: string, got: unknown): ArgumentError {
+  return new ArgumentError(`${OP}: ${name} must be ${expected}, got ${told(got)}`, { op: OP, expected, got: told(got) })
+}
