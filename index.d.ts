@@ -53,10 +53,18 @@ export interface Info {
   cudaDevices: number
   /** The instruction set of libtorch's kernels. */
   capability: string
+  /** The instruction set of our own kernels: `avx512`, `avx2` or `portable`. */
+  isa: string
 }
 
 /** Reads and verifies a safetensors file on a thread of its own; the reply names its tensors, whose bytes are staged. */
 export declare function load(request: number, path: string): void
+
+/** A column of numbers; one of its arrays is there. */
+export interface NumberColumn {
+  float64?: Float64Array
+  float32?: Float32Array
+}
 
 /** The names of the operations; the position of one is its code in a stream. */
 export declare function operations(): Array<string>
@@ -69,6 +77,9 @@ export declare function readCsv(options: CsvOptions): Promise<CsvTable>
 
 /** Copies bytes aside and names them, for `fromBytes` and `save`. */
 export declare function stage(bytes: Uint8Array): number
+
+/** Stages equally long columns side by side: the elements of a matrix [rows, columns] of float64, or of float32. */
+export declare function stageColumns(columns: Array<NumberColumn>, float64: boolean): number
 
 /** Reads rows of `size` bytes from a file, by their positions after `offset`, and stages them one after another. */
 export declare function stageRows(path: string, offset: number, size: number, rows: Float64Array): Promise<number>

@@ -13,7 +13,7 @@ import {
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { main, must, root, run, Stop, say } from './lib/run.mjs'
-import { addon, buildAll } from './lib/steps.mjs'
+import { addon, buildAll, loader } from './lib/steps.mjs'
 
 const LIMIT_BYTES = 60e6
 const HEADER_BYTES = 4096
@@ -57,7 +57,7 @@ async function pack() {
   rmSync(folder, { recursive: true, force: true })
   for (const part of PARTS) if (existsSync(join(root, part))) copy(part, staging)
   for (const part of packageFolders(PACKAGES)) copy(part, staging)
-  copyStripped(join(root, addon), join(staging, addon))
+  for (const file of [addon, loader]) copyStripped(join(root, file), join(staging, file))
   copyStripped(process.execPath, join(staging, 'bin', 'node'))
   writeFileSync(join(staging, 'commit'), commit())
 

@@ -1,7 +1,12 @@
-//! Links the addon for Node and lets development builds find libtorch.
+//! Links the addon for Node, and writes into it where libtorch is looked for.
+
+/// Beside the addon's package, as most package managers lay them out; and below it, where dependencies are nested.
+const PACKAGES: [&str; 2] = ["$ORIGIN/../libtorch-linux-x64-gnu/lib", "$ORIGIN/node_modules/@quarterturn/libtorch-linux-x64-gnu/lib"];
+
 fn main() {
     napi_build::setup();
     if let Ok(folder) = std::env::var("DEP_QUARTERTURN_ENGINE_LIBTORCH_LIB") {
-        println!("cargo:rustc-link-arg=-Wl,-rpath,{folder}");
+        // The folder of this build comes last: scripts/pack.mjs cuts it off.
+        println!("cargo:rustc-link-arg=-Wl,-rpath,{}:{folder}", PACKAGES.join(":"));
     }
 }

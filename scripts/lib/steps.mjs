@@ -1,6 +1,6 @@
 // The steps from a fresh clone to something that runs. Each is skipped when nothing it depends on has changed.
 import { spawnSync } from 'node:child_process'
-import { chmodSync, copyFileSync, existsSync, mkdirSync } from 'node:fs'
+import { chmodSync, copyFileSync, existsSync, mkdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { ensureLibtorch, libtorchEnv } from '../libtorch.mjs'
 import { bundle } from './bundle.mjs'
@@ -9,6 +9,9 @@ import { fingerprint, step } from './stamp.mjs'
 
 /** The addon as src/native.ts looks for it. */
 export const addon = `build/quarterturn.${process.platform}-${process.arch}-gnu.node`
+
+/** What opens libtorch by its path before the addon (crates/loader). */
+export const loader = `build/quarterturn-loader.${process.platform}-${process.arch}-gnu.node`
 
 /** What cargo compiles. */
 const RUST = ['crates', 'Cargo.toml', 'Cargo.lock', '.cargo']
@@ -23,10 +26,15 @@ const NAPI = [
  * which takes minutes, not compiled once more.
  */
 export function cargoFlags() {
+  return ['--release', '--target', host(), '--workspace']
+}
+
+/** What Rust calls this platform. */
+function host() {
   const text = spawnSync('rustc', ['-vV'], { encoding: 'utf8' }).stdout ?? ''
-  const host = /^host: (\S+)/m.exec(text)?.[1]
-  if (host === undefined) throw new Stop('rustc was not found. Install Rust and run this again.')
-  return ['--release', '--target', host, '--workspace']
+  const name = /^host: (\S+)/m.exec(text)?.[1]
+  if (name === undefined) throw new Stop('rustc was not found. Install Rust and run this again.')
+  return name
 }
 
 /** The packages of package-lock.json. */
@@ -46,13 +54,22 @@ export async function libtorch() {
 /** The addon and build/index.d.ts. `write` also renews the committed index.d.ts. */
 export async function buildAddon(env, { write = false } = {}) {
   const print = fingerprint([...RUST, 'package.json'], [env.LIBTORCH])
-  await step('addon', print, [addon, 'build/index.d.ts'], async () => {
+  await step('addon', print, [addon, loader, 'build/index.d.ts'], async () => {
     say('building the addon (a few minutes the first time)')
     mkdirSync(join(root, 'build'), { recursive: true })
     await mustTool('napi', NAPI, { env })
     if (!existsSync(join(root, addon))) throw new Stop(`the build ended without ${addon}`)
+    await must('cargo', ['build', '--release', '--target', host(), '--package', 'quarterturn-loader'], { env })
+    const built = process.platform === 'darwin' ? 'libquarterturn_loader.dylib' : 'libquarterturn_loader.so'
+    copyReplacing(join(root, 'target', host(), 'release', built), join(root, loader))
   })
   if (write) copyFileSync(join(root, 'build/index.d.ts'), join(root, 'index.d.ts'))
+}
+
+/** Copies by way of a new file: a library that a running process has open keeps its content. */
+function copyReplacing(from, to) {
+  copyFileSync(from, `${to}.new`)
+  renameSync(`${to}.new`, to)
 }
 
 /** dist/: what the package holds. */

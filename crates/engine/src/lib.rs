@@ -34,6 +34,7 @@ pub use op::{Op, names};
 pub use panics::text as panic_text;
 pub use queue::park;
 pub use slots::count as slots;
+pub use staging::Bytes;
 
 /// What this process can use.
 pub struct Info {
@@ -44,12 +45,20 @@ pub struct Info {
     pub cuda_devices: i64,
     /// The instruction set of libtorch's kernels.
     pub capability: String,
+    /// The instruction set of our own kernels: `avx512`, `avx2` or `portable`.
+    pub isa: String,
 }
 
 /// What this process can use.
 #[must_use]
 pub fn info() -> Info {
-    Info { libtorch: shim::version(), threads: threads::current(), cuda_devices: device::cuda_devices(), capability: shim::capability() }
+    Info {
+        libtorch: shim::version(),
+        threads: threads::current(),
+        cuda_devices: device::cuda_devices(),
+        capability: shim::capability(),
+        isa: quarterturn_kernels::Isa::detected().to_string(),
+    }
 }
 
 /// Ends the process at once, without destructors.

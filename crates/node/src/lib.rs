@@ -82,6 +82,8 @@ pub struct Info {
     pub cuda_devices: u32,
     /// The instruction set of libtorch's kernels.
     pub capability: String,
+    /// The instruction set of our own kernels: `avx512`, `avx2` or `portable`.
+    pub isa: String,
 }
 
 /// What this process can use.
@@ -91,7 +93,7 @@ pub fn info() -> napi::Result<Info> {
         let info = engine::info();
         let cuda_devices = u32::try_from(info.cuda_devices).unwrap_or(0);
         let threads = u32::try_from(info.threads).unwrap_or(1);
-        Ok(Info { libtorch: info.libtorch, threads, cuda: cuda_devices > 0, cuda_devices, capability: info.capability })
+        Ok(Info { libtorch: info.libtorch, threads, cuda: cuda_devices > 0, cuda_devices, capability: info.capability, isa: info.isa })
     })
 }
 

@@ -1,0 +1,4 @@
+//! Links the loader for Node.
+fn main() {
+    napi_build::setup();
+}
