@@ -4,12 +4,15 @@ import { join } from 'node:path'
 import { root, Stop } from './run.mjs'
 
 /**
- * Bundles src/index.ts and src/cli/main.ts; what both use is in a chunk of its own, so that there is one of everything. And src/js, by itself:
- * a page loads that one file.
+ * Bundles src/index.ts, src/cli/main.ts and the processes of `quarterturn bench`; what several use is in a chunk of its own, so that there is one of
+ * everything. And src/js, by itself: a page loads that one file.
  */
 export async function bundle() {
   rmSync(join(root, 'dist'), { recursive: true, force: true })
-  await write({ index: 'src/index.ts', 'cli/main': 'src/cli/main.ts' }, 'node')
+  await write(
+    { index: 'src/index.ts', 'cli/main': 'src/cli/main.ts', 'cli/bench-child': 'src/cli/bench/child.ts' },
+    'node',
+  )
   await write({ 'js/index': 'src/js/index.ts' }, 'browser')
 }
 

@@ -1,13 +1,14 @@
 // The command line: finds the command, parses its options, and turns errors into messages and exit codes.
-import { readFileSync } from 'node:fs'
 import { type ParseArgsConfig, parseArgs, styleText } from 'node:util'
 import { QuarterturnError } from '../errors.js'
 import { editDistance } from '../text/edit-distance.js'
+import { bench } from './bench/bench.js'
 import { type Arguments, type Command, Failure, type Terminal, UsageError } from './command.js'
 import { doctor } from './doctor.js'
 import { pronounce } from './pronounce.js'
+import { version } from './version.js'
 
-const commands: Readonly<Record<string, Command>> = { pronounce, doctor }
+const commands: Readonly<Record<string, Command>> = { pronounce, doctor, bench }
 
 /** Runs one command line. The exit codes: 0 done, 1 failed, 2 wrong usage. */
 export async function run(argv: readonly string[], terminal: Terminal): Promise<number> {
@@ -117,10 +118,4 @@ function commandHelp(
 
 function bold(text: string, color: boolean): string {
   return color ? styleText('bold', text) : text
-}
-
-/** The version of the package. */
-export function version(): string {
-  return (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string })
-    .version
 }

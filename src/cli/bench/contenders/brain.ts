@@ -1,0 +1,42 @@
+// brain.js: recurrent nets over one sequence at a time, each step predicting the next. Not the same model; the nearest that it has.
+import { type Contender, type Model, Unable } from '../contender.js'
+import type { Spec } from '../spec.js'
+import type { Project } from './load.js'
+
+interface Net {
+  initialize(): void
+  trainPattern(sequence: Float32Array[], log?: boolean): number
+  run(sequence: Float32Array[]): ArrayLike<number>
+}
+type TimeStep = new (options: object) => Net
+
+export async function load(project: Project): Promise<Contender> {
+  const { recurrent } = (await project.load('brain.js')) as { recurrent: Record<string, TimeStep> }
+  const about = `brain.js ${project.version('brain.js')}, plain JavaScript`
+  return { about, open: async (spec) => open(recurrent, spec) }
+}
+
+function open(recurrent: Record<string, TimeStep>, spec: Spec): Model<Float32Array[][]> {
+  if (spec.kind === 'minlstm') throw new Unable('no minLSTM in it')
+  if (spec.kind === 'residual') throw new Unable('no residual connections in it')
+  if (spec.loss !== 'mse') throw new Unable('no classifier of vectors over time in it')
+  const { batch, steps, inputSize, hiddenSize } = spec
+  const Net = (spec.kind === 'lstm' ? recurrent.LSTMTimeStep : recurrent.GRUTimeStep) as TimeStep
+  const net = new Net({ inputSize, hiddenLayers: [hiddenSize], outputSize: inputSize, learningRate: spec.lr })
+  net.initialize()
+  return {
+    differs: 'predicts the next value at every step, one sequence after the other, with a decaying RMSprop',
+    batch: (x) =>
+      Array.from({ length: batch }, (_, b) =>
+        Array.from({ length: steps }, (_, t) =>
+          x.subarray((b * steps + t) * inputSize, (b * steps + t + 1) * inputSize),
+        ),
+      ),
+    step: async (sequences) => {
+      let sum = 0
+      for (const sequence of sequences) sum += net.trainPattern(sequence, true)
+      return sum / batch
+    },
+    predict: async (sequences) => sequences.flatMap((sequence) => Array.from(net.run(sequence))),
+  }
+}
