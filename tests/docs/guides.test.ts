@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import * as quarterturn from 'quarterturn'
+import * as js from 'quarterturn/js'
 import ts from 'typescript'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
@@ -72,7 +73,7 @@ describe('guides', () => {
       strict: true,
       noEmit: true,
       skipLibCheck: true,
-      paths: { quarterturn: [join(root, 'src/index.ts')] },
+      paths: { quarterturn: [join(root, 'src/index.ts')], 'quarterturn/js': [join(root, 'src/js/index.ts')] },
     }
     const host = ts.createCompilerHost(options)
     const { getSourceFile, fileExists, readFile } = host
@@ -106,6 +107,7 @@ describe('guides', () => {
       .replace(/^import \{([^}]*)\} from 'quarterturn'$/m, (_, list: string) => {
         return `const { ${list.replace(/\btype \w+,?/g, '')} } = quarterturn`
       })
+      .replace("import * as js from 'quarterturn/js'", "const js = await load('quarterturn/js')")
       .replace(/^import (\{[^}]*\}) from '(node:[\w/]+)'$/gm, "const $1 = await load('$2')")
     const plain = ts.transpileModule(code, {
       compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext },
@@ -123,7 +125,7 @@ describe('guides', () => {
     const written: unknown[] = []
     const console = { log: (...values: unknown[]) => written.push(values) }
     const body = `'use strict'; return (async () => { ${plain.outputText} })()`
-    const load = (module: string): unknown => import(module)
+    const load = (module: string): unknown => (module === 'quarterturn/js' ? js : import(module))
     await new Function('quarterturn', 'same', 'console', 'load', body)({ ...quarterturn, train }, same, console, load)
     expect(comparisons).toBe(code.match(/^;same\(/gm)?.length ?? 0)
     expect(comparisons).toBeGreaterThan(0)
