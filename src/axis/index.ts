@@ -11,6 +11,8 @@ export {
   type Sizes,
   type StateSizes,
 } from './carrier.js'
+export { carriers } from './carriers.js'
+export { check, type Examined, examine } from './check.js'
 export * from './depth.js'
 export * from './gated.js'
 export * from './linear.js'

@@ -1,0 +1,57 @@
+// The table: each row is one way to carry a stream, along time and along depth. Everything generated (tests, docs, rotations) reads it.
+import type { Carrier } from './carrier.js'
+import * as depth from './depth.js'
+import * as gated from './gated.js'
+import * as linear from './linear.js'
+import * as plain from './plain.js'
+
+/** A way to carry on: by name, the carriers along time and along depth; where one of the two has none, why. */
+export interface TableRow {
+  mixer: string
+  time: Readonly<Record<string, () => Carrier>>
+  depth: Readonly<Record<string, () => Carrier>>
+  both?: Readonly<Record<string, () => Carrier>>
+  gap?: string
+}
+
+/** The product's central table; the first carrier of a row is what a rotation puts in the place of those of the other axis. */
+export const carriers: readonly TableRow[] = [
+  { mixer: 'plain map', time: { elman: plain.elman }, depth: { plain: depth.plain, elman: plain.elman } },
+  {
+    mixer: 'identity integrator, a = b = 1',
+    time: { residualRNN: plain.residualRNN },
+    depth: { residual: depth.residual, residualRNN: plain.residualRNN },
+  },
+  {
+    mixer: 'a = 1, scaled or gated write',
+    time: { lstm1997: () => gated.lstm({ forgetGate: false }) },
+    depth: { reZero: depth.reZero, layerScale: depth.layerScale },
+  },
+  {
+    mixer: 'coupled gates, b = 1 − a',
+    time: {
+      gru: gated.gru,
+      janet: gated.janet,
+      minGRU: linear.minGRU,
+      coupledLSTM: () => gated.lstm({ coupled: true }),
+    },
+    depth: { highway: depth.highway, gruOverDepth: gated.gru },
+  },
+  {
+    mixer: 'free gates',
+    time: { lstm: gated.lstm, peepholeLSTM: () => gated.lstm({ peepholes: true }), minLSTM: linear.minLSTM },
+    depth: { fullHighway: depth.fullHighway, lstmOverDepth: gated.lstm },
+  },
+  {
+    mixer: 'fixed or learned decay',
+    time: { ema: linear.ema },
+    depth: { scaled: depth.scaled, ema: linear.ema },
+  },
+  { mixer: 'random keep', time: { zoneout: plain.zoneout }, depth: { stochasticDepth: depth.stochasticDepth } },
+  {
+    mixer: 'norm on the carry',
+    time: {},
+    depth: { postNorm: depth.postNorm },
+    gap: 'a state that is normalised at every step is no integrator: nothing of it is built along time',
+  },
+]
