@@ -9,6 +9,7 @@ import type { Tensor } from '../tensor/tensor.js'
 import type { EpochRecord } from './history.js'
 import { fileError, lockFolder } from './lock.js'
 import type { MeanState } from './mean.js'
+import type { Group } from './update.js'
 
 const VERSION = 1
 const NAME = /^checkpoint-(\d+)\.safetensors$/
@@ -30,6 +31,8 @@ export interface RunState {
   readonly validation: unknown
   /** The losses of the current epoch so far. */
   readonly losses: MeanState
+  /** Of `accumulate`: the group of batches that has begun. */
+  readonly accumulated?: Group
   /** Of `reduceOnPlateau`. */
   readonly plateau?: PlateauState
   readonly epochs: readonly EpochRecord[]
@@ -39,17 +42,23 @@ export interface RunState {
   readonly best?: number
 }
 
-/** A checkpoint: tensors under `model.`, `optimizer.` and, where the best weights are kept, `best.`. */
+/**
+ * A checkpoint: tensors under `model.` and `optimizer.`; where the best weights are kept, `best.`; in the middle of a group of batches the sum of its
+ * gradients, `accumulated.`; with averages of the weights (`ema.`), `model.` holds them, and `trained.` the weights that the training goes on from.
+ */
 export interface Checkpoint {
   readonly path: string
   readonly state: RunState
   readonly model: Map<string, Tensor>
   readonly optimizer: Map<string, Tensor>
   readonly best: Map<string, Tensor>
+  readonly accumulated: Map<string, Tensor>
+  readonly ema: Map<string, Tensor>
+  readonly trained: Map<string, Tensor>
 }
 
-export type CheckpointParts = Pick<Checkpoint, 'model' | 'optimizer' | 'best'>
-const parts = ['model', 'optimizer', 'best'] as const
+const parts = ['model', 'optimizer', 'best', 'accumulated', 'ema', 'trained'] as const
+export type CheckpointParts = Pick<Checkpoint, (typeof parts)[number]>
 
 /** The folder of a run, locked while it is open. */
 export class Checkpoints {
@@ -195,11 +204,10 @@ export async function isFolder(path: string): Promise<boolean> {
 /** @throws CheckpointError unless the file is a whole checkpoint; FileError where it cannot be read. */
 export async function readCheckpoint(path: string): Promise<Checkpoint> {
   const { tensors, metadata } = await loadCheckpointFile(path)
-  const split = {
-    model: new Map<string, Tensor>(),
-    optimizer: new Map<string, Tensor>(),
-    best: new Map<string, Tensor>(),
-  }
+  const split = Object.fromEntries(parts.map((part) => [part, new Map()])) as Record<
+    keyof CheckpointParts,
+    Map<string, Tensor>
+  >
   for (const [name, tensor] of tensors) {
     const part = parts.find((prefix) => name.startsWith(`${prefix}.`))
     if (part !== undefined) split[part].set(name.slice(part.length + 1), tensor)

@@ -52,8 +52,7 @@ export class Mean {
     this.#waiting.push({ value, rows, step })
     const due = this.#waiting.length >= VALUES_PER_READ || performance.now() - this.#sent >= MS_PER_READ
     if (!due || (this.#reads.length > 0 && this.#waiting.length < MOST_WAITING)) return
-    this.#sent = performance.now()
-    this.#read()
+    this.send()
   }
 
   /**
@@ -68,9 +67,15 @@ export class Mean {
     return recent
   }
 
+  /** Sends a read of all values added so far, without waiting for it. */
+  send(): void {
+    this.#sent = performance.now()
+    if (this.#waiting.length > 0) this.#read()
+  }
+
   /** Waits for all values added so far. */
   async drain(): Promise<void> {
-    if (this.#waiting.length > 0) this.#read()
+    this.send()
     await Promise.all(this.#reads)
     if (this.#failure !== undefined) throw this.#failure
   }

@@ -1,7 +1,7 @@
 // The options of a run, checked once before anything happens.
 import { ArgumentError } from '../errors.js'
 import type { Module } from '../nn/index.js'
-import type { OptimizerFactory, ReduceOnPlateauOptions } from '../optim/index.js'
+import type { EMAOptions, OptimizerFactory, ReduceOnPlateauOptions } from '../optim/index.js'
 import { whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { type Batches, checkBatches } from './batches.js'
@@ -39,8 +39,21 @@ export interface FitOptions<M extends Module, B> {
   reduceOnPlateau?: Readonly<Omit<ReduceOnPlateauOptions, 'mode'>>
   /** Seconds after which this process ends the run, as if all its epochs were done; with a checkpoint if there is a folder. */
   timeLimit?: number
-  /** Gradients are scaled so that their common norm is at most this. */
+  /** Gradients are scaled so that their common norm is at most this: `Gradients.clipByNorm`. */
   clipNorm?: number
+  /** Every element of the gradients is limited to −clipValue … clipValue: `Gradients.clipByValue`. Not together with `clipNorm`. */
+  clipValue?: number
+  /**
+   * One step of the optimizer for every so many batches, with the mean of their gradients by rows: what one batch of all their rows would give, for a
+   * loss that is a mean over rows. A group ends with the epoch. Steps of the run (`checkpointEvery`, events) are batches still; schedules of the optimizer
+   * go by its own. @default 1
+   */
+  accumulate?: number
+  /**
+   * Averages the weights after each step (`optim.EMA`). The averages are in place while validating, are the weights that checkpoints and `restoreBest`
+   * keep, and are those of the model at the end of the run; one that fails or is aborted leaves the weights of its last step.
+   */
+  ema?: Readonly<EMAOptions>
   /** What happens to variables that the loss does not depend on. @default 'error' */
   unused?: 'error' | 'zeros'
   /** Ends the run after the step in hand: a checkpoint is written if there is a folder, and the run rejects with `ERR_ABORTED`. */
@@ -85,6 +98,7 @@ export interface Settings<M extends Module, B> extends FitOptions<M, B> {
   keep: number
   keepBest: number
   notFinite: 'error' | 'skip' | 'stop'
+  accumulate: number
   callbacks: readonly Callbacks[]
 }
 
@@ -101,8 +115,10 @@ export function settings<M extends Module, B>(model: M, data: Batches<B>, given:
     keep = 3,
     keepBest = 0,
     notFinite = 'error',
+    accumulate = 1,
     callbacks = [],
     clipNorm,
+    clipValue,
     checkpointEvery,
     checkpoints,
     logs,
@@ -112,10 +128,14 @@ export function settings<M extends Module, B>(model: M, data: Batches<B>, given:
     validation,
   } = options
   whole(epochs, 'epochs', op, 1)
+  whole(accumulate, 'accumulate', op, 1)
   whole(keep, 'keep', op, 1)
   whole(keepBest, 'keepBest', op, 0)
   if (checkpointEvery !== undefined) whole(checkpointEvery, 'checkpointEvery', op, 1)
   if (clipNorm !== undefined && !(clipNorm > 0)) throw wrong('clipNorm', 'a number > 0', clipNorm)
+  if (clipValue !== undefined && !(clipValue > 0)) throw wrong('clipValue', 'a number > 0', clipValue)
+  if (clipNorm !== undefined && clipValue !== undefined)
+    throw wrong('clipValue', 'given without clipNorm: gradients are clipped in one way', clipValue)
   if (timeLimit !== undefined && !(timeLimit > 0)) throw wrong('timeLimit', 'seconds > 0', timeLimit)
   if (monitor !== undefined && typeof monitor.metric !== 'string')
     throw wrong('monitor.metric', 'the name of a metric', monitor.metric)
@@ -145,6 +165,7 @@ export function settings<M extends Module, B>(model: M, data: Batches<B>, given:
     keep,
     keepBest,
     notFinite,
+    accumulate,
     loss: options.loss ?? own(model, 'loss', (self) => (_, batch) => self.loss(batch)),
     optimizer: options.optimizer ?? own(model, 'optimizer', (self) => self.optimizer()),
     callbacks: Array.isArray(callbacks) ? callbacks : [callbacks as Callbacks],

@@ -2,7 +2,7 @@
 import { dirname } from 'node:path'
 import { CheckpointError } from '../errors.js'
 import type { Module } from '../nn/index.js'
-import type { Optimizer } from '../optim/index.js'
+import type { EMA, Optimizer } from '../optim/index.js'
 import type { Batches } from './batches.js'
 import { type Checkpoint, type Checkpoints, isFolder, newestCheckpoint, readCheckpoint } from './checkpoints.js'
 
@@ -42,6 +42,7 @@ async function find(checkpoints: Checkpoints | undefined, resume: string): Promi
 export interface Restorable {
   model: Module
   optimizer: Optimizer
+  average: EMA | undefined
   data: Batches<unknown>
   validation: Batches<unknown> | undefined
 }
@@ -51,23 +52,29 @@ export interface Restorable {
  *
  * @throws CheckpointError where it is of another model, optimizer or dataset; nothing has changed then.
  */
-export async function takeOver({ model, optimizer, data, validation }: Restorable, from: Checkpoint): Promise<void> {
+export async function takeOver(
+  { model, optimizer, average, data, validation }: Restorable,
+  from: Checkpoint,
+): Promise<void> {
   const loaders = [
     { loader: data, before: data.state?.(), after: from.state.data },
     { loader: validation, before: validation?.state?.(), after: from.state.validation },
   ]
   const weights = model.stateDict()
+  const averages = average?.stateDict()
   try {
     for (const { loader, after } of loaders) restore(loader, after)
-    model.loadStateDict(from.model)
+    model.loadStateDict(from.trained.size > 0 ? from.trained : from.model)
+    await average?.loadStateDict(from.ema)
     await optimizer.loadStateDict(from.optimizer)
   } catch (error) {
     for (const { loader, before } of loaders) restore(loader, before)
     model.loadStateDict(weights)
+    if (averages !== undefined) await average?.loadStateDict(averages)
     if (!(error instanceof CheckpointError)) throw error
     throw new CheckpointError(`fit: ${from.path} is of another run: ${error.message}`, { op: 'fit', cause: error })
   } finally {
-    for (const tensor of weights.values()) tensor.dispose()
+    for (const tensor of [...weights.values(), ...(averages?.values() ?? [])]) tensor.dispose()
   }
 }
 

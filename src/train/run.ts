@@ -1,7 +1,7 @@
 // Run: one training from start or checkpoint to its end. `fit` and `start` are its two faces.
 import { AbortedError, BusyError, CallbackError, NotFiniteError, type QuarterturnError } from '../errors.js'
 import type { Module } from '../nn/index.js'
-import { type Optimizer, ReduceOnPlateau } from '../optim/index.js'
+import { EMA, type Optimizer, ReduceOnPlateau } from '../optim/index.js'
 import { grad } from '../tensor/grad.js'
 import { request, takePending } from '../tensor/queue.js'
 import { Generator, generator, withGenerator } from '../tensor/random.js'
@@ -17,10 +17,12 @@ import { callbackNames, type RunControl, type RunEvent } from './events.js'
 import { type EpochRecord, type History, monitored, Watch, watched } from './history.js'
 import { RunLog } from './log.js'
 import { Mean } from './mean.js'
+import type { MetricValue } from './metrics/index.js'
 import { Mode } from './mode.js'
 import type { Settings } from './options.js'
 import { findCheckpoint, takeOver } from './resume.js'
 import { attend, type Interruptible, leave, type StopSignal } from './signals.js'
+import { Update } from './update.js'
 
 /** Models that are being fitted. */
 const busy = new WeakSet<Module>()
@@ -45,6 +47,8 @@ export class Run<M extends Module, B> implements RunControl, Interruptible {
   readonly #losses = new Mean()
   readonly #watch: Watch
   readonly #plateau: ReduceOnPlateau | undefined
+  readonly #average: EMA | undefined
+  readonly #update: Update
   readonly #epochs: EpochRecord[] = []
   /** The step at the end of each epoch; NaN where a checkpoint did not tell. */
   readonly #ends: number[] = []
@@ -81,7 +85,14 @@ export class Run<M extends Module, B> implements RunControl, Interruptible {
     this.#validationState = options.validation?.state?.() ?? null
     this.#mode = new Mode(model)
     this.optimizer = options.optimizer(model.parameters())
-    const { monitor, reduceOnPlateau } = options
+    const { monitor, reduceOnPlateau, ema, accumulate, clipNorm, clipValue, notFinite } = options
+    this.#average = ema === undefined ? undefined : new EMA(model.parameters(), ema)
+    this.#update = new Update(this.optimizer, this.#average, {
+      accumulate,
+      clipNorm,
+      clipValue,
+      notFinite: notFinite === 'skip' ? 'skip' : 'error',
+    })
     if (reduceOnPlateau !== undefined)
       this.#plateau = new ReduceOnPlateau(this.optimizer, { ...reduceOnPlateau, mode: monitor?.mode ?? 'min' })
     this.#generator = options.seed === undefined ? generator().fork() : new Generator(options.seed)
@@ -106,7 +117,7 @@ export class Run<M extends Module, B> implements RunControl, Interruptible {
       await this.#open()
       if (this.#ended === undefined && this.#interrupted()) await this.#leave()
       while (this.#ended === undefined) await this.#epoch()
-      this.#restoreBest()
+      this.#endWeights()
       const history = this.#history()
       await this.#emit({ type: 'end', history })
       return history
@@ -118,6 +129,7 @@ export class Run<M extends Module, B> implements RunControl, Interruptible {
       throw explained
     } finally {
       for (const tensor of this.#best.values()) tensor.dispose()
+      this.#update.dispose()
       await this.#log?.close()
       await this.#checkpoints?.close()
       busy.delete(this.#model)
@@ -132,17 +144,23 @@ export class Run<M extends Module, B> implements RunControl, Interruptible {
     this.#trained = this.#model.parameters().filter((parameter) => parameter.requiresGrad)
     this.#began = performance.now()
     this.#beganAt = this.#position
+    let measured: Measured | undefined
     try {
       if (!this.#validating) this.#validating = await this.#batches()
+      // The validation is queued behind the last steps while their losses are on the way.
+      this.#losses.send()
+      if (!this.#interrupted()) measured = await this.#measure()
       await this.#losses.drain()
       this.#checkFinite()
     } catch (error) {
       if (!(error instanceof NotFiniteError) || this.#options.notFinite !== 'stop') throw error
       await this.#quiet()
       this.#ended ??= 'notFinite'
+      measured = undefined
     }
-    if (this.#interrupted()) await this.#leave()
-    else await this.#finishEpoch()
+    // Asked to stop while validating: the epoch is not done, and a resumed run validates again.
+    if (measured === undefined) await this.#leave()
+    else await this.#finishEpoch(measured)
   }
 
   /** Trains on the rest of the epoch; returns whether it came to its end. */
@@ -158,36 +176,43 @@ export class Run<M extends Module, B> implements RunControl, Interruptible {
       }
       this.#step++
       this.#position++
-      await this.#between()
+      // No turn of the microtasks where there is nothing to tell: what was recorded goes to the engine with the next batch.
+      const told = this.#between()
+      if (told !== undefined) await told
       if (this.#interrupted()) return false
     }
+    this.#update.finish()
     return true
   }
 
-  /** One step: forward, backward and update are recorded, and their temporaries freed. */
+  /** One batch: forward, backward and update are recorded, and their temporaries freed. */
   #train(batch: B): void {
-    const { loss: lossOf, clipNorm, notFinite, unused = 'error' } = this.#options
+    const { loss: lossOf, unused = 'error' } = this.#options
+    const rows = rowsOf(batch)
     const loss = this.#around(() =>
       this.#mode.run(true, () =>
         scope(() => {
           const returned = synchronous(() => called('loss', 'fit', () => lossOf(this.#model, batch)), 'fit: loss')
           const value = isOutputs(returned) ? returned.loss : returned
           const plain = scalar(value, 'loss', 'fit')
-          const gradients = grad(value, this.#trained, { unused })
-          this.optimizer.step(clipNorm === undefined ? gradients : gradients.clipByNorm(clipNorm), {
-            notFinite: notFinite === 'skip' ? 'skip' : 'error',
-          })
+          this.#update.take(grad(value, this.#trained, { unused }), rows)
           return plain
         }),
       ),
     )
-    this.#losses.add(loss, rowsOf(batch), this.#step)
+    this.#losses.add(loss, rows, this.#step)
   }
 
-  /** After a step: what has come back from earlier ones, and a checkpoint where one is due. */
-  async #between(): Promise<void> {
+  /** After a step: what has come back from earlier ones, and a checkpoint where one is due; undefined where there is nothing. */
+  #between(): Promise<void> | undefined {
     const recent = this.#losses.takeRecent()
     this.#checkFinite()
+    const { checkpointEvery } = this.#options
+    const due = checkpointEvery !== undefined && this.#step % checkpointEvery === 0
+    return recent === undefined && !due ? undefined : this.#pause(recent, due)
+  }
+
+  async #pause(recent: number | undefined, due: boolean): Promise<void> {
     if (recent !== undefined) {
       const seconds = (performance.now() - this.#began) / 1000
       await this.#emit({
@@ -201,19 +226,21 @@ export class Run<M extends Module, B> implements RunControl, Interruptible {
         rate: (this.#position - this.#beganAt) / seconds,
       })
     }
-    const { checkpointEvery } = this.#options
-    if (checkpointEvery !== undefined && this.#step % checkpointEvery === 0) await this.#save()
+    if (due) await this.#save()
   }
 
-  async #finishEpoch(): Promise<void> {
-    const { epochs, validation, metrics = {}, loss } = this.#options
+  /** The figures of the validation data, with the averages of the weights if there are such; undefined if it was interrupted. */
+  async #measure(): Promise<Measured | undefined> {
+    const { validation, metrics = {}, loss } = this.#options
+    if (validation === undefined) return {}
     const aside = { op: 'fit', around: <T>(fn: () => T) => this.#around(fn), interrupted: () => this.#interrupted() }
-    const measured =
-      validation === undefined
-        ? {}
-        : await measureAll(this.#mode, this.#model, validation, { validationLoss: loss, ...metrics }, aside)
-    // Asked to stop while validating: the epoch is not done, and a resumed run validates again.
-    if (measured === undefined) return this.#leave()
+    return this.#averaged(() =>
+      measureAll(this.#mode, this.#model, validation, { validationLoss: loss, ...metrics }, aside),
+    )
+  }
+
+  async #finishEpoch(measured: Measured): Promise<void> {
+    const { epochs, validation } = this.#options
     this.#validationState = validation?.state?.() ?? null
     const { skipped } = this.#losses
     const record: EpochRecord = {
@@ -226,7 +253,8 @@ export class Run<M extends Module, B> implements RunControl, Interruptible {
     this.#epochs.push(record)
     this.#ends.push(this.#step)
     this.#plateau?.step(monitored(record, this.#options.monitor))
-    if (best && this.#options.earlyStopping?.restoreBest === true) this.#keepBest(this.#model.stateDict())
+    if (best && this.#options.earlyStopping?.restoreBest === true)
+      this.#keepBest(this.#averaged(() => this.#model.stateDict()))
     this.#losses.restore({ sum: 0, rows: 0, skipped: 0 })
     this.#position = 0
     this.#validating = false
@@ -264,14 +292,21 @@ export class Run<M extends Module, B> implements RunControl, Interruptible {
       throw notFinite(this.#losses.notFiniteAt)
   }
 
-  // ---- The best weights --------------------------------------------------------------------------------------------
+  // ---- Averaged and best weights -----------------------------------------------------------------------------------
+
+  /** Runs a function with the averages of the weights in place, if there are such. */
+  #averaged<T>(fn: () => T): T {
+    return this.#average === undefined ? fn() : this.#average.use(fn)
+  }
 
   #keepBest(weights: Map<string, Tensor>): void {
     for (const tensor of this.#best.values()) tensor.dispose()
     this.#best = weights
   }
 
-  #restoreBest(): void {
+  /** What the model has at the end of the run. */
+  #endWeights(): void {
+    this.#average?.copyTo()
     if (this.#best.size > 0) this.#model.loadStateDict(this.#best)
   }
 
@@ -298,8 +333,10 @@ export class Run<M extends Module, B> implements RunControl, Interruptible {
   async #resume(from: Checkpoint): Promise<void> {
     const { position, validating = false, validation, plateau, epochs, ends = [] } = from.state
     const { validation: validationData, earlyStopping } = this.#options
-    const own = { model: this.#model, optimizer: this.optimizer, data: this.#data, validation: validationData }
-    await takeOver(own, from)
+    const own = { model: this.#model, optimizer: this.optimizer, average: this.#average, data: this.#data }
+    await takeOver({ ...own, validation: validationData }, from)
+    const { accumulated } = from.state
+    if (accumulated !== undefined) this.#update.restore(this.#model.namedParameters(), accumulated, from.accumulated)
     this.#generator.restore(from.state.generator)
     this.#losses.restore(from.state.losses)
     this.#step = from.state.step
@@ -337,7 +374,14 @@ export class Run<M extends Module, B> implements RunControl, Interruptible {
   async #save(): Promise<void> {
     if (this.#checkpoints === undefined || this.#saved === this.#place()) return
     await this.#losses.drain()
-    const tensors = { model: this.#model.stateDict(), optimizer: this.optimizer.stateDict(), best: this.#best }
+    const tensors = {
+      model: this.#averaged(() => this.#model.stateDict()),
+      optimizer: this.optimizer.stateDict(),
+      best: this.#best,
+      accumulated: this.#update.stateDict(this.#model.namedParameters()),
+      ema: this.#average?.stateDict() ?? new Map(),
+      trained: this.#average === undefined ? new Map() : this.#model.stateDict(),
+    }
     try {
       const path = await this.#checkpoints.save(
         {
@@ -348,6 +392,7 @@ export class Run<M extends Module, B> implements RunControl, Interruptible {
           data: this.#data.state?.() ?? null,
           validation: this.#validationState,
           losses: this.#losses.state(),
+          ...(this.#update.group === undefined ? {} : { accumulated: this.#update.group }),
           ...(this.#plateau === undefined ? {} : { plateau: this.#plateau.state() }),
           epochs: this.#epochs,
           ends: this.#ends,
@@ -417,6 +462,8 @@ export class Run<M extends Module, B> implements RunControl, Interruptible {
     return notFinite(notFiniteAt ?? this.#step - 1, named)
   }
 }
+
+type Measured = Record<string, MetricValue>
 
 interface Settled {
   notFiniteAt: number | undefined
