@@ -14,6 +14,8 @@ export interface Context {
   ours(name: string, options?: object, env?: Record<string, string>): Promise<Peer>
   /** Starts bench/opponents/`name` in the cached Python with torch 2.11.0. */
   python(name: string, options?: object, env?: Record<string, string>): Promise<Peer>
+  /** Starts bench/opponents/js/`name`.mjs on Node 24, where the JavaScript opponents are installed. */
+  javascript(name: string, options?: object): Promise<Peer>
 }
 
 interface Common {

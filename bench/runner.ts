@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { availableParallelism, cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import type { BenchCase, Context, Duel, RatioCase, Settings, ValueCase } from './case.js'
+import { javaScriptPeers } from './javascript.js'
 import { startPeer } from './peer.js'
 import { pythonWithTorch } from './python.js'
 
@@ -78,6 +79,12 @@ function contextOf(item: BenchCase, settings: Settings): Context {
     python: async (name, options = {}, env = {}) => {
       const script = `${ROOT}bench/opponents/${name}.py`
       return startPeer(await pythonWithTorch(), [script, JSON.stringify({ threads, ...options })], env)
+    },
+    javascript: async (name, options = {}) => {
+      const { node, folder } = await javaScriptPeers()
+      const csv = `${ROOT}node_modules/vega-datasets/data/seattle-weather.csv`
+      const script = `${ROOT}bench/opponents/js/${name}.mjs`
+      return startPeer(node, [script, JSON.stringify({ threads, folder, csv, ...options })], {})
     },
   }
 }
