@@ -1,7 +1,9 @@
 // Table: typed columns of equal length, as readCsv gives them and windows takes them.
 import { ArgumentError, DTypeError, OutOfRangeError, ShapeError } from '../errors.js'
-import { checkBuffer, type TensorOptions, tensor } from '../tensor/create.js'
-import type { DType } from '../tensor/dtype.js'
+import { checkBuffer, type TensorOptions } from '../tensor/create.js'
+import { device as checkDevice } from '../tensor/device.js'
+import { checkDType, type DType } from '../tensor/dtype.js'
+import { stageColumns } from '../tensor/queue.js'
 import { whole } from '../tensor/shape.js'
 import { call, type Tensor } from '../tensor/tensor.js'
 import { Cells } from './cells.js'
@@ -200,11 +202,15 @@ export class Table {
   tensor<D extends DType = 'float32'>(options: TensorOptions<D> = {}): Tensor<D> {
     const { dtype, device = 'cpu' } = object(options, 'options', 'Table.tensor')
     if (this.#columns.size === 0) throw new ArgumentError('Table.tensor: there are no columns', { op: 'Table.tensor' })
-    const columns = [...this.#columns].map(([name, column]) => {
-      const values = numeric(name, column, 'Table.tensor')
-      return tensor(values).to(dtype ?? 'float32', device)
-    })
-    return call<D>('stack', columns, { dim: 1 })
+    const type = checkDType(dtype ?? ('float32' as D), 'Table.tensor')
+    const place = checkDevice(device, 'Table.tensor')
+    const columns = this.series('Table.tensor')
+    for (const values of columns) checkBuffer(values, 'Table.tensor')
+    const wide = type !== 'float32' && columns.some((values) => values instanceof Float64Array)
+    const stored = type === 'float64' || wide ? 'float64' : 'float32'
+    const staging = stageColumns(columns, stored)
+    const shape = [this.rows, columns.length]
+    return call<typeof stored>('fromBytes', [], { staging, shape, dtype: stored, device: place }).to(type) as Tensor<D>
   }
 
   /** @internal The columns of numbers, refusing others. */

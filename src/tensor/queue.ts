@@ -1,6 +1,6 @@
 // The queue to the engine: entries are written here, handed over once per tick or every 16, and answered by replies.
 import { isMainThread } from 'node:worker_threads'
-import { CaptureError, fromNative, type NativeErrorData, type QuarterturnError } from '../errors.js'
+import { CaptureError, fromNative, type NativeErrorData, OutOfMemoryError, type QuarterturnError } from '../errors.js'
 import { native } from '../native.js'
 import { Words } from './words.js'
 
@@ -171,6 +171,17 @@ export function begin(): void {
 export function stage(bytes: Uint8Array): number {
   begin()
   return native().stage(bytes)
+}
+
+/** Puts equally long columns aside, side by side: the matrix [rows, columns], in float64 or float32. */
+export function stageColumns(columns: readonly (Float64Array | Float32Array)[], dtype: 'float64' | 'float32'): number {
+  begin()
+  const given = columns.map((values) => (values instanceof Float64Array ? { float64: values } : { float32: values }))
+  try {
+    return native().stageColumns(given, dtype === 'float64')
+  } catch (cause) {
+    throw new OutOfMemoryError('Table.tensor: no memory holds the matrix', { op: 'Table.tensor', cause })
+  }
 }
 
 /** Tells the engine that nobody can use these tensors any more. */

@@ -136,8 +136,8 @@ impl Environment {
     }
 
     /// Puts bytes aside and names them.
-    pub fn stage(&self, bytes: Vec<u8>) -> u64 {
-        self.staging.put(Bytes::from(bytes))
+    pub fn stage(&self, bytes: impl Into<Bytes>) -> u64 {
+        self.staging.put(bytes.into())
     }
 
     /// Reads and verifies a checkpoint file on a thread of its own; the reply comes later.

@@ -5,6 +5,9 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// So many bytes the C library maps afresh each time, so nothing is lost by giving them away.
+const LARGE: usize = 32 << 20;
+
 /// Bytes, perhaps a part of something larger that is shared.
 #[derive(Clone, Debug)]
 pub struct Bytes {
@@ -17,6 +20,15 @@ impl Bytes {
     #[must_use]
     pub fn part(whole: &Arc<Vec<u8>>, range: Range<usize>) -> Self {
         Self { whole: Arc::clone(whole), range }
+    }
+
+    /// A large array of bytes that nobody else has: it can become the memory of a tensor. Smaller ones are copied into memory that is kept and used again.
+    pub fn alone(self) -> Result<(Vec<u8>, Range<usize>), Self> {
+        if self.range.len() < LARGE {
+            return Err(self);
+        }
+        let Self { whole, range } = self;
+        Arc::try_unwrap(whole).map_or_else(|whole| Err(Self { whole, range: range.clone() }), |whole| Ok((whole, range.clone())))
     }
 
     #[must_use]

@@ -4,9 +4,11 @@ use napi::bindgen_prelude::{AsyncTask, Env, Float32Array, Float64Array, Uint8Arr
 use napi::{Error, Status, Task};
 use napi_derive::napi;
 use quarterturn_data::csv::{self, Header, Kind, Options, Table, Values};
-use quarterturn_data::{Fault, Place, read_rows};
+use quarterturn_data::{Fault, Numbers, Place, interleave, read_rows};
+use quarterturn_engine::Bytes;
 use std::collections::HashMap;
 use std::fs::File;
+use std::sync::Arc;
 
 /// How a CSV file is read.
 #[napi(object)]
@@ -142,6 +144,31 @@ impl Task for ReadCsv {
         });
         Ok(CsvTable { rows: table.rows as f64, columns: columns.collect() })
     }
+}
+
+/// A column of numbers; one of its arrays is there.
+#[napi(object)]
+pub struct NumberColumn {
+    pub float64: Option<Float64Array>,
+    pub float32: Option<Float32Array>,
+}
+
+/// Stages equally long columns side by side: the elements of a matrix [rows, columns] of float64, or of float32.
+#[napi]
+pub fn stage_columns(columns: Vec<NumberColumn>, float64: bool) -> napi::Result<f64> {
+    contained(|| {
+        let columns: Vec<Numbers> = columns
+            .iter()
+            .map(|column| match (&column.float64, &column.float32) {
+                (Some(values), _) => Numbers::Float64(values),
+                (None, Some(values)) => Numbers::Float32(values),
+                (None, None) => Numbers::Float64(&[]),
+            })
+            .collect();
+        let made = if float64 { interleave::<f64>(&columns) } else { interleave::<f32>(&columns) };
+        let (bytes, range) = made.map_err(|fault| error(&fault))?;
+        Ok(current()?.stage(Bytes::part(&Arc::new(bytes), range)) as f64)
+    })
 }
 
 pub struct StageRows {

@@ -1,5 +1,6 @@
 //! Columns as they are built: each piece of a block writes its rows to a place of its own in the whole column.
 use crate::error::Fault;
+use crate::memory::in_huge_pages;
 use std::mem::{MaybeUninit, take};
 
 /// What a column holds.
@@ -177,19 +178,4 @@ unsafe fn keep<T: Copy>(values: &mut Vec<T>, pieces: impl Iterator<Item = (usize
     }
     // SAFETY: `to` values have been written, one after another, and moved together.
     unsafe { values.set_len(before + to) };
-}
-
-/// Asks for huge pages: a fault for each 4 KiB of a large column would take a tenth of the time of reading.
-fn in_huge_pages<T>(memory: &mut [MaybeUninit<T>]) {
-    const HUGE: usize = 2 << 20;
-    let bytes = size_of_val(memory);
-    #[cfg(target_os = "linux")]
-    if bytes >= 2 * HUGE {
-        let start = memory.as_mut_ptr().cast::<u8>();
-        let skip = start.align_offset(HUGE);
-        // SAFETY: the range lies within `memory`, and the advice changes no contents. Without it everything is the same, so failure is no matter.
-        unsafe { libc::madvise(start.wrapping_add(skip).cast(), (bytes - skip) & !(HUGE - 1), libc::MADV_HUGEPAGE) };
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = (HUGE, bytes);
 }

@@ -6,7 +6,7 @@ use crate::error::{Code, Fault};
 use crate::shim;
 use tch::{Device, Tensor};
 
-/// float16 is not among the dtypes: on a CPU one matmul takes seconds.
+/// The elements of a shape.
 fn numel(shape: &[i64]) -> Result<usize, Fault> {
     let product = shape.iter().try_fold(1i64, |product, size| product.checked_mul(*size));
     product.and_then(|product| usize::try_from(product).ok()).ok_or_else(|| Fault::new(Code::Shape, format!("{shape:?} is not a shape")))
@@ -24,7 +24,10 @@ pub fn from_bytes(call: &mut Call) -> Outputs {
         let expected = format!("{size} bytes for {} {shape:?}", dtype_name(kind));
         return Err(Fault::mismatch(Code::Shape, "data", expected, bytes.as_slice().len().to_string()));
     }
-    let x = Tensor::f_from_data_size(bytes.as_slice(), &shape, kind)?;
+    let x = match bytes.alone() {
+        Ok((bytes, range)) => shim::adopt(bytes, range, &shape, kind)?,
+        Err(bytes) => Tensor::f_from_data_size(bytes.as_slice(), &shape, kind)?,
+    };
     Ok(vec![if device == Device::Cpu { x } else { x.f_to_device(device)? }])
 }
 

@@ -20,6 +20,7 @@ unsafe extern "C" {
     fn qt_trim_memory();
     fn qt_leaky_relu(x: *const C_tensor, slope: f64, y: *mut Handle) -> *mut c_char;
     fn qt_copy(x: *const C_tensor, y: *mut Handle) -> *mut c_char;
+    fn qt_adopt(x: *const C_tensor, owner: *mut c_void, drop: extern "C" fn(*mut c_void), y: *mut Handle) -> *mut c_char;
     fn qt_bytes(x: *const C_tensor, bytes: *mut c_void, size: usize) -> *mut c_char;
     fn qt_grad(
         loss: *const C_tensor,
@@ -92,6 +93,30 @@ pub fn copy(x: &Tensor) -> Result<Tensor, Fault> {
     // SAFETY: both pointers are valid for the call.
     check(unsafe { qt_copy(x.as_ptr(), &raw mut y) })?;
     made(y)
+}
+
+/// A tensor of these bytes, whose memory it takes over; their number is checked.
+pub fn adopt(mut bytes: Vec<u8>, range: std::ops::Range<usize>, shape: &[i64], kind: tch::Kind) -> Result<Tensor, Fault> {
+    extern "C" fn free(owner: *mut c_void) {
+        // SAFETY: the owner is the box that was let go of below, and libtorch calls this once.
+        drop(unsafe { Box::from_raw(owner.cast::<Vec<u8>>()) });
+    }
+    let data = bytes.get_mut(range).ok_or_else(|| Fault::engine("the range is not within the bytes"))?.as_ptr();
+    // SAFETY: the caller has checked that the bytes are as many as the shape takes; the heap block does not move with the box, and outlives `view`.
+    let view = unsafe { Tensor::f_from_blob(data, shape, &strides(shape), kind, tch::Device::Cpu)? };
+    let owner = Box::into_raw(Box::new(bytes));
+    let mut y = null_mut();
+    // SAFETY: all pointers are valid for the call, and `free` fits the owner.
+    if let Err(fault) = check(unsafe { qt_adopt(view.as_ptr(), owner.cast(), free, &raw mut y) }) {
+        free(owner.cast());
+        return Err(fault);
+    }
+    made(y)
+}
+
+/// Of a contiguous tensor.
+fn strides(shape: &[i64]) -> Vec<i64> {
+    (1..=shape.len()).map(|dim| shape[dim..].iter().product()).collect()
 }
 
 /// The bytes of a tensor, contiguous and on the CPU.
