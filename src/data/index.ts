@@ -2,6 +2,7 @@
 export { DistantRows, type FieldData, type Row, Rows, type Selection } from './field.js'
 export { type FileRows, openRows, type RowLayout } from './file-rows.js'
 export type { ColumnarOptions } from './gathered.js'
+export { type ImageFolder, type ImageFolderOptions, type ImageRows, imageFolder } from './image-folder.js'
 export { type Lines, type LinesState, readJsonLines, readLines } from './lines.js'
 export { type Batch, type Fields, Loader, type LoaderOptions, type LoaderState } from './loader.js'
 export { type PackedSequences, type PackOptions, packSequences } from './pack.js'

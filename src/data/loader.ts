@@ -32,7 +32,7 @@ export interface LoaderOptions<F extends Fields> {
   padding?: { readonly [K in keyof F]?: number }
   /** Element types by field (default: int64 for whole numbers, float32 for others, bool; typed arrays and tensors keep theirs). */
   dtypes?: { readonly [K in keyof F]?: DType }
-  /** How many batches may be queued ahead of the engine. @default 2 */
+  /** How many batches may be queued ahead of the engine, and how many more are read ahead where rows lie in files. @default 2 */
   prefetch?: number
   /** The rows that are gone through, for example a part that `splitByHash` gave (default: all). */
   rows?: ArrayLike<number>
@@ -186,20 +186,29 @@ export class Loader<F extends Fields> implements AsyncIterable<Batch<F>> {
     const pace = new Pace(this.#prefetch)
     const count = order.starts.length - 1
     const first = this.#position
-    let coming = first < count ? this.#read(order, first) : undefined
+    // Batches that must be read are begun this many turns before they are given out.
+    const coming: (Makers | Promise<Makers>)[] = []
+    let begun = first
+    const readAhead = (most: number) => {
+      while (begun < count && coming.length < most) coming.push(this.#read(order, begun++))
+    }
     try {
       for (let step = first; step < count; step++) {
-        const makers = coming instanceof Promise ? await coming : coming
-        coming = step + 1 < count ? this.#read(order, step + 1) : undefined
-        const batch = this.#make(makers as Makers, step)
+        readAhead(1)
+        const makers = await (coming.shift() as Makers | Promise<Makers>)
+        readAhead(this.#prefetch)
+        const batch = this.#make(makers, step)
         if (iteration === this.#iteration) this.#position = step + 1
         yield batch
         await pace.turn()
       }
     } finally {
-      // What was read for a batch that nobody wants any more is freed.
-      if (coming instanceof Promise)
-        coming.then((makers) => scope(() => void makers.map(([, make]) => make()))).catch(() => {})
+      // What was read for batches that nobody wants any more is freed.
+      for (const makers of coming) {
+        if (makers instanceof Promise) {
+          makers.then((read) => scope(() => void read.map(([, make]) => make()))).catch(() => {})
+        }
+      }
     }
     if (iteration === this.#iteration) this.#advance(next)
   }

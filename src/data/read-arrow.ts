@@ -1,6 +1,7 @@
 // readArrow: Arrow's IPC files and streams, and Feather, as a table.
 import type { Data, DataType, Field, RecordBatch, Vector } from 'apache-arrow'
-import { DataError, QuarterturnError } from '../errors.js'
+import { QuarterturnError } from '../errors.js'
+import { checkFile, checkStream, damaged } from './arrow-messages.js'
 import {
   type ColumnarOptions,
   checkColumnar,
@@ -111,13 +112,10 @@ async function checkEnds(opened: Opened, at: Where): Promise<void> {
     const whole = size >= 22 && tail.subarray(4).toString('latin1') === 'ARROW1'
     const footer = whole ? tail.readInt32LE(0) : 0
     if (footer <= 0 || footer > size - 18) throw damaged('it is cut: its end is missing', at)
+    await checkFile(opened, await opened.read(size - 10 - footer, size - 10), at)
     return
   }
-  // A stream begins with the length of its schema, since version 0.15 after a mark.
-  const marked = size >= 8 && head.readInt32LE(0) === -1
-  const length = marked ? head.readInt32LE(4) : size >= 4 ? head.readInt32LE(0) : 0
-  if (length <= 0) throw damaged('this is neither an Arrow file nor a stream', at)
-  if (length > size) throw damaged('it is cut, or neither an Arrow file nor a stream', at)
+  await checkStream(opened, at)
 }
 
 /** The codecs of packed record batches, where the user has set none. */
@@ -176,6 +174,7 @@ function valuesOf(arrow: Arrow, column: Vector, name: string, at: Where): ArrayL
     checkBuffers(arrow, data, name, at)
     const own = new arrow.Vector([data])
     if (Is.isDictionary(type)) {
+      for (const piece of (data.dictionary as Vector).data) checkBuffers(arrow, piece, name, at)
       const labels = Array.from((data.dictionary as Vector).toArray() as Iterable<unknown>)
       const ids = data.values as ArrayLike<number | bigint>
       return Array.from({ length: data.length }, (_, row) => {
@@ -229,9 +228,4 @@ function checkBuffers({ DataType: Is }: Arrow, data: Data, name: string, at: Whe
   if (Is.isUtf8View(type)) return // checked where a text is taken
   const needed = Is.isBool(type) ? Math.ceil(((data.offset % 8) + length) / 8) : length * data.stride
   if (values === undefined || values.length < needed) throw short('values')
-}
-
-function damaged(what: string, { op, where }: Where, cause?: unknown): DataError {
-  const expected = 'an Arrow file or stream'
-  return new DataError(`${where}: ${what}`, { op, expected, ...(cause !== undefined && { cause }) })
 }

@@ -23,8 +23,8 @@ const ownCodecs: readonly string[] = ['UNCOMPRESSED', 'SNAPPY']
  * Reads a Parquet file into a table, by the optional package `hyparquet`; files packed with other codecs than Snappy need `hyparquet-compressors` too.
  *
  * ```ts
- * const flights = await data.readParquet('flights.parquet', { columns: ['DELAY', 'DISTANCE'], end: 1000 })
- * console.log(flights.types)   // { DELAY: 'float64', DISTANCE: 'float64' }
+ * const flights = await data.readParquet('flights.parquet', { columns: ['delay', 'distance'], end: 1000 })
+ * console.log(flights.types)   // { delay: 'float64', distance: 'float64' }
  * ```
  *
  * | stored as | becomes |

@@ -1,12 +1,13 @@
 // The examples in the docs of src/data are run, and what they print compared with their comments.
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import * as quarterturn from 'quarterturn'
+import sharp from 'sharp'
 import ts from 'typescript'
-import { afterAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 
 const home = process.cwd()
 const folder = mkdtempSync(join(tmpdir(), 'quarterturn-examples-'))
@@ -16,6 +17,17 @@ afterAll(() => {
   rmSync(folder, { recursive: true })
 })
 writeFileSync('weather.csv', 'date,temp,place\n2024-01-01,1.5,Ulm\n')
+const vega = join(home, 'node_modules/vega-datasets/data')
+copyFileSync(join(vega, 'flights-200k.arrow'), 'flights.arrow')
+copyFileSync(join(vega, 'flights-3m.parquet'), 'flights.parquet')
+beforeAll(async () => {
+  for (const name of ['daisy', 'rose']) {
+    mkdirSync(join('flowers', name), { recursive: true })
+    await sharp({ create: { width: 9, height: 9, channels: 3, background: 'red' } }).toFile(
+      join('flowers', name, '1.png'),
+    )
+  }
+})
 
 const src = new URL('../../src/data/', import.meta.url)
 const examples = readdirSync(src).flatMap((file) =>
