@@ -1,8 +1,13 @@
 // The table: each row is one way to carry a stream, along time and along depth. Everything generated (tests, docs, rotations) reads it.
+import { attention } from './attention.js'
+import { gridLSTM, recurrentHighway } from './both.js'
 import type { Carrier } from './carrier.js'
 import * as depth from './depth.js'
+import * as diagonal from './diagonal.js'
 import * as gated from './gated.js'
 import * as linear from './linear.js'
+import * as matrix from './matrix.js'
+import * as mixing from './mixing.js'
 import * as plain from './plain.js'
 
 /** A way to carry on: by name, the carriers along time and along depth; where one of the two has none, why. */
@@ -39,15 +44,44 @@ export const carriers: readonly TableRow[] = [
   },
   {
     mixer: 'free gates',
-    time: { lstm: gated.lstm, peepholeLSTM: () => gated.lstm({ peepholes: true }), minLSTM: linear.minLSTM },
+    time: {
+      lstm: gated.lstm,
+      peepholeLSTM: () => gated.lstm({ peepholes: true }),
+      minLSTM: linear.minLSTM,
+      ssm: diagonal.ssm,
+    },
     depth: { fullHighway: depth.fullHighway, lstmOverDepth: gated.lstm },
   },
   {
     mixer: 'fixed or learned decay',
-    time: { ema: linear.ema },
+    time: { ema: linear.ema, lru: diagonal.lru },
     depth: { scaled: depth.scaled, ema: linear.ema },
   },
   { mixer: 'random keep', time: { zoneout: plain.zoneout }, depth: { stochasticDepth: depth.stochasticDepth } },
+  {
+    mixer: 'matrix state',
+    time: {
+      gatedLinearAttention: matrix.gatedLinearAttention,
+      linearAttention: matrix.linearAttention,
+      retention: matrix.retention,
+    },
+    depth: { hyperConnections: mixing.hyperConnections },
+  },
+  {
+    mixer: 'static dense weights',
+    time: {},
+    depth: { denseFormer: mixing.denseFormer },
+    gap: 'static dense weights along time are a long convolution, which this library does not have',
+  },
+  {
+    mixer: 'softmax attention',
+    time: { attention },
+    depth: {
+      attentionResiduals: mixing.attentionResiduals,
+      blockAttentionResiduals: () => mixing.attentionResiduals({ block: 2 }),
+    },
+  },
+  { mixer: 'both axes at once', time: {}, depth: {}, both: { gridLSTM, recurrentHighway } },
   {
     mixer: 'norm on the carry',
     time: {},

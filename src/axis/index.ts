@@ -1,4 +1,6 @@
 // The public face of the two-axis engine: `axis`.
+export { attention } from './attention.js'
+export { gridLSTM, recurrentHighway } from './both.js'
 export {
   type Axis,
   type Carrier,
@@ -14,7 +16,13 @@ export {
 export { carriers } from './carriers.js'
 export { check, type Examined, examine } from './check.js'
 export * from './depth.js'
+export { type AxisDescription, type Description, describe } from './describe.js'
+export * from './diagnostics/index.js'
+export * from './diagonal.js'
 export * from './gated.js'
 export * from './linear.js'
+export * from './matrix.js'
+export * from './mixing.js'
 export { type DenseOptions, dense, elman, none, residualRNN, type ZoneoutOptions, zoneout } from './plain.js'
+export { type Rotated, rotate } from './rotate.js'
 export { type Inject, Stack, type StackOptions, type StackState } from './stack.js'
