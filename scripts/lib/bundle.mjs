@@ -1,5 +1,5 @@
 // dist/*.js: src bundled into a few files, because a hundred small modules take Node three times as long to import.
-import { rmSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { root, Stop } from './run.mjs'
 
@@ -18,12 +18,13 @@ export async function bundle() {
 
 async function write(input, platform) {
   const { rolldown } = await import('rolldown')
+  const { peerDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   const build = await rolldown({
     cwd: root,
     input,
     platform,
-    // Nothing but Node's own modules is imported at run time.
-    external: /^node:/,
+    // Nothing but Node's own modules is imported at run time, and the optional packages where their user has them.
+    external: [/^node:/, ...Object.keys(peerDependencies)],
     transform: { target: 'es2022' },
     onLog(level, log) {
       if (level !== 'debug' && level !== 'info') throw new Stop(`bundling: ${log.message}`)
