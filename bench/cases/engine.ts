@@ -46,6 +46,14 @@ export const cases: BenchCase[] = [
     measure: (context) => fresh(context, 'loop-delay'),
   },
   {
+    id: 'engine/loop-delay-full',
+    kind: 'value',
+    unit: 'ms',
+    rounds: 1,
+    goal: 10,
+    measure: (context) => fresh(context, 'loop-delay', { part: 'full' }),
+  },
+  {
     id: 'engine/serve-while-training',
     kind: 'value',
     unit: 'steps',

@@ -16,6 +16,7 @@ export const bench: Command = {
     size: { type: 'string' },
     against: { type: 'string' },
     seconds: { type: 'string' },
+    patience: { type: 'string' },
     threads: { type: 'string' },
     'peer-node': { type: 'string' },
     json: { type: 'boolean' },
@@ -26,6 +27,7 @@ export const bench: Command = {
     size: `${SIZE_NAMES.join(', ')} or all (default: medium)`,
     against: `with whom: ${ENTRIES.map(({ id }) => id).join(', ')} (default: all that are installed)`,
     seconds: 'for each figure of each contender (default 3)',
+    patience: 'seconds without an answer after which a contender is given up (default 45)',
     threads: 'of those that can use several (default 1)',
     'peer-node': 'the Node that runs other libraries: some are faster on a newer one',
     json: 'one JSON object',
@@ -76,9 +78,7 @@ function settingsOf(args: Arguments): Settings {
     'against',
     ENTRIES.map(({ id }) => id),
   )
-  const seconds = Number(args.values.seconds ?? 3)
-  if (!(seconds > 0 && seconds <= 600))
-    throw new UsageError(`--seconds must be a number above 0, at most 600, got ${String(args.values.seconds)}`)
+  const seconds = duration(args, 'seconds', 3)
   const peerNode = args.values['peer-node']
   return {
     kinds: only.filter((each): each is Kind => Object.hasOwn(KINDS, each)),
@@ -86,12 +86,20 @@ function settingsOf(args: Arguments): Settings {
     task: only.includes('task'),
     ...(against === undefined ? {} : { against }),
     seconds,
+    patience: 1000 * duration(args, 'patience', 45),
     threads: count(args, 'threads', 1),
     ...(typeof peerNode === 'string' ? { peerNode } : {}),
     folder: process.cwd(),
     version: version(),
     module: new URL('./bench-child.js', import.meta.url),
   }
+}
+
+/** The seconds that an option gives. */
+function duration(args: Arguments, name: string, fallback: number): number {
+  const seconds = Number(args.values[name] ?? fallback)
+  if (seconds > 0 && seconds <= 600) return seconds
+  throw new UsageError(`--${name} must be a number of seconds above 0, at most 600, got ${String(args.values[name])}`)
 }
 
 /** The names that an option lists. */

@@ -17,6 +17,8 @@ export interface Settings {
   against?: string[]
   /** For each figure of each contender. */
   seconds: number
+  /** How long a contender may be silent, in ms: while it loads, compiles, or takes its first steps. */
+  patience: number
   threads: number
   /** The Node of other people's libraries. */
   peerNode?: string
@@ -30,7 +32,6 @@ export interface Settings {
 const ROUNDS = 7
 /** Losses and outputs agree if they differ by at most so much of themselves, or of one. */
 const TOLERANCE = 2e-3
-const LOAD_MS = 30_000
 
 export async function compare(settings: Settings, say: (text: string) => void): Promise<Report> {
   const chosen = ENTRIES.filter(({ id }) => settings.against?.includes(id) ?? true)
@@ -78,8 +79,8 @@ function startProcess(entry: Entry, { module, peerNode }: Settings): ContenderPr
   return new ContenderProcess(module, entry.peer && peerNode !== undefined ? peerNode : process.execPath)
 }
 
-function load(child: ContenderProcess, { id }: Entry, { folder, threads, version }: Settings) {
-  return child.ask({ do: 'load', contender: id, folder, threads, version }, LOAD_MS)
+function load(child: ContenderProcess, { id }: Entry, { folder, threads, version, patience }: Settings) {
+  return child.ask({ do: 'load', contender: id, folder, threads, version }, patience)
 }
 
 /** One contender within a case. */
@@ -120,19 +121,14 @@ async function prepare(entry: Entry, spec: Spec, settings: Settings): Promise<Ru
   const runner: Runner = { entry, child, entrant: { id: entry.id, train: { why: '' }, infer: { why: '' } } }
   try {
     await load(child, entry, settings)
-    const opened = await child.ask({ do: 'open', spec }, patience(settings))
-    runner.checked = await child.ask({ do: 'check' }, patience(settings))
+    const opened = await child.ask({ do: 'open', spec }, settings.patience)
+    runner.checked = await child.ask({ do: 'check' }, settings.patience)
     if (opened.differs !== undefined) runner.entrant.differs = opened.differs
     if (opened.untrained !== undefined) runner.entrant.train = { why: opened.untrained }
   } catch (error) {
     fail(runner, error)
   }
   return runner
-}
-
-/** How long a contender may take for its first steps, or for any answer, in ms. */
-function patience({ seconds }: Settings): number {
-  return Math.max(15_000 * Math.min(1, seconds), 15_000 * seconds)
 }
 
 function fail({ entrant }: Runner, error: unknown): void {
@@ -196,7 +192,7 @@ async function timed(
         `${what === 'train' ? 'training' : 'inference'}, round ${Math.max(1, round + 1)} of ${ROUNDS}: ${runner.entry.name}`,
       )
       try {
-        const { ms, steps, delay } = await runner.child.ask({ do: 'run', what, ms: slice }, patience(settings))
+        const { ms, steps, delay } = await runner.child.ask({ do: 'run', what, ms: slice }, settings.patience)
         if (round < 0) continue
         own.push(ms)
         delays.get(runner)?.push(delay)
@@ -228,10 +224,10 @@ async function compareTask(
     const child = startProcess(entry, settings)
     try {
       await load(child, entry, settings)
-      await child.ask({ do: 'open', spec }, patience(settings))
+      await child.ask({ do: 'open', spec }, settings.patience)
       const { reached, seconds, steps, loss, delay, curve } = await child.ask(
         { do: 'task', target: TARGET, ms: limit },
-        limit + patience(settings),
+        limit + settings.patience,
       )
       entries.push(
         reached
