@@ -61,4 +61,6 @@ export const cases: BenchCase[] = [
     },
   },
   duel('axis/highway-train', 'highway', 'linear, chunk, lerp', 1.7, 10),
+  duel('axis/stack-train', 'stack', 'loops over unbind, AdamW(fused=True)', 1.5, 2),
+  duel('axis/stream', 'stream', 'the same step under no_grad', 1.8, 200),
 ]

@@ -6,7 +6,7 @@ Options: part, and where it is a layer: width, batch, time, positive.
                     first (one addcmul per step; its gradients are slices, not full-size tensors of zeros), and, for positive candidates, the log-space scan of
                     Feng et al. 2024. All are timed at the start; the fastest is the opponent.
   highway           linear, chunk, lerp, over the layers' weights
-  stack             6 x (norm, minLSTM, + residual), a last norm, AdamW(fused=True)
+  stack             6 x (layer norm, minLSTM, + residual), AdamW(fused=True)
   stream            the same stack, one step of one row under no_grad, the state carried
 
 The first five steps of a layer add the norms of all gradients to the loss, so that the comparison of losses covers them.
@@ -136,6 +136,68 @@ def highway():
     return counted(forward, [x, weight, bias]), "linear, chunk, lerp"
 
 
-PARTS = {"minlstm": layer, "mingru": layer, "highway": highway}
+class Layer(torch.nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.norm = torch.nn.LayerNorm(width)
+        self.gates = torch.nn.Linear(width, 3 * width)
+
+    def forward(self, x):
+        return x + min_lstm(self.gates(self.norm(x)), 1)
+
+    def step(self, x, h):
+        f, i, c = self.gates(self.norm(x)).chunk(3, -1)
+        f, i = torch.sigmoid(f), torch.sigmoid(i)
+        total = f + i
+        h = torch.addcmul(i / total * c, f / total, h)
+        return x + h, h
+
+
+STACK = {"layers": 6, "width": 256, "time": 256, "batch": 16}
+
+
+def stack_layers():
+    layers = torch.nn.ModuleList(Layer(STACK["width"]) for _ in range(STACK["layers"]))
+    with torch.no_grad():
+        for k, parameter in enumerate(layers.parameters()):
+            parameter.copy_(spread(list(parameter.shape), 1000 * k, 0.06))
+    return layers
+
+
+def stack():
+    layers = stack_layers()
+    optimizer = torch.optim.AdamW(layers.parameters(), lr=1e-3, fused=True)
+    shape = [STACK["batch"], STACK["time"], STACK["width"]]
+    x, target = spread(shape, 3, 1.0), spread(shape, 4, 1.0)
+
+    def step():
+        optimizer.zero_grad(set_to_none=True)
+        y = x
+        for layer in layers:
+            y = layer(y)
+        loss = functional.mse_loss(y, target)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step, "unbind, AdamW (fused)"
+
+
+def stream():
+    layers = stack_layers()
+    x = spread([1, STACK["width"]], 3, 1.0)
+    states = [torch.zeros(1, STACK["width"]) for _ in layers]
+
+    @torch.no_grad()
+    def step():
+        y = x
+        for k, layer in enumerate(layers):
+            y, states[k] = layer.step(y, states[k])
+        return y.square().mean().item()
+
+    return step, "no_grad, the state carried"
+
+
+PARTS = {"minlstm": layer, "mingru": layer, "highway": highway, "stack": stack, "stream": stream}
 step, how = PARTS[given["part"]]()
 serve(step, f"{how}, float32")

@@ -1,5 +1,5 @@
 // Our side of axis/…: the layers and stacks of bench/opponents/axis.py, and how the time per token of a scan depends on T.
-import { grad, nn, scope, type Tensor, Variable } from 'quarterturn'
+import { axis, grad, nn, noGrad, optim, scope, type Tensor, Variable } from 'quarterturn'
 import { type Answers, options, quantile, serve, spread } from './common.js'
 
 const given = options()
@@ -45,6 +45,45 @@ function highway(): () => Promise<number> {
   return counted(() => net.forward(x), [x, ...net.parameters()])
 }
 
+/** 6 layers of minLSTM on a residual stream, with the weights of the other side. */
+function stackOf(width: number): axis.Stack {
+  const net = new axis.Stack({ width, layers: 6, alongTime: axis.minLSTM(), alongDepth: axis.residual() })
+  for (const [k, parameter] of net.parameters().entries()) parameter.assign(spread(parameter.shape, 1000 * k, 0.06))
+  return net
+}
+
+function stack(): () => Promise<number> {
+  const shape = [16, 256, 256]
+  const net = stackOf(256)
+  const parameters = net.parameters()
+  const optimizer = new optim.AdamW(parameters, { lr: 1e-3 })
+  const [x, target] = [spread(shape, 3, 1), spread(shape, 4, 1)]
+  return async () => {
+    const loss = scope(() => {
+      const loss = nn.functional.mseLoss(net.forward(x), target)
+      optimizer.step(grad(loss, parameters))
+      return loss
+    })
+    return Number(await loss.item())
+  }
+}
+
+function stream(): () => Promise<number> {
+  const net = stackOf(256).eval()
+  const x = spread([1, 256], 3, 1)
+  let state = net.initialState({ batch: 1 })
+  return async () => {
+    const size = scope(() =>
+      noGrad(() => {
+        const next = net.step(x, state)
+        state = next.state
+        return [next.output.square().mean(), next.state] as const
+      }),
+    )[0]
+    return Number(await size.item())
+  }
+}
+
 /** How far the time per token of a training pass is apart over all T, in % of the shortest; B·T stays. Lengths take turns. */
 async function serial(): Promise<number> {
   const steps = SERIAL_TIMES.map((time) => layer('minlstm', SERIAL_WIDTH, TOKENS / time, time, false))
@@ -77,6 +116,10 @@ function answers(): Answers {
       return { step: layer(part, width, batch, time, positive) }
     case 'highway':
       return { step: highway() }
+    case 'stack':
+      return { step: stack() }
+    case 'stream':
+      return { step: stream() }
     case 'serial':
       return { measure: serial }
     default:

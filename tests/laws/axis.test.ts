@@ -1,10 +1,10 @@
 // The identities on axis.Stack: the same cell along time and along depth, in every form that it has.
-import { axis, type FloatDType, manualSeed, nn, normal, type Tensor, type Variable, zeros } from 'quarterturn'
+import { axis, cat, type FloatDType, manualSeed, nn, normal, type Tensor, type Variable, zeros } from 'quarterturn'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { law } from './law.js'
 import { semiseparableRank } from './reference/mixing.js'
 import { apart, apartRelative, at, matVec, sum, type Vec } from './reference/vector.js'
-import { gradientsOf, numbers } from './tensors.js'
+import { gradientsOf, numbers, toVecs } from './tensors.js'
 
 const N = 8
 const f64 = { dtype: 'float64' } as const
@@ -133,6 +133,37 @@ describe('one carrier, two axes', () => {
     )
     law('tied', 'dense × highway, 12 tied layers: gradient ≡ Σ of untied', apartRelative(one, sums), 1e-11)
   })
+})
+
+test('E10: a Grid LSTM on the transposed grid with exchanged weights gives the transposed output', async () => {
+  const [T, L] = [9, 4]
+  const grid = (layers: number): axis.Stack => stack({ layers, alongTime: axis.gridLSTM(), tied: true })
+  const [one, turned] = [grid(L), grid(T)]
+  const swapped = (m: Tensor): Tensor => cat([m.slice(1, N), m.slice(1, 0, N)], 1)
+  const find = (net: axis.Stack, name: string): Variable =>
+    [...net.namedParameters()].find(([path]) => path.endsWith(name))?.[1] as Variable
+  for (const [from, to] of [
+    ['time', 'depth'],
+    ['depth', 'time'],
+  ]) {
+    find(turned, `${to}.weight`).assign(swapped(find(one, `${from}.weight`)))
+    find(turned, `${to}.bias`).assign(find(one, `${from}.bias`))
+  }
+  const [below, before] = [input(T, 'float64', 1), input(L, 'float64', 1)]
+  const edge = (net: axis.Stack, x: Tensor): axis.StackState => {
+    const state = net.initialState({ batch: 1 })
+    const cells = x.unbind(1).map((h) => ({ h, c: h.mul(0) }))
+    return { ...state, time: [cells] }
+  }
+  const a = one.run(below, edge(one, before))
+  const b = turned.run(before, edge(turned, below))
+  const hidden = async ({ time }: axis.StackState): Promise<Vec[]> =>
+    Promise.all((time[0] as { h: Tensor }[]).map(({ h }) => numbers(h)))
+  const residual = Math.max(
+    apart(await toVecs(b.output.squeeze(0)), await hidden(a.state)),
+    apart(await hidden(b.state), await toVecs(a.output.squeeze(0))),
+  )
+  law('E10', `axis.gridLSTM, ${T} × ${L}, axes exchanged ≡ output transposed`, residual, 1e-12)
 })
 
 /** Every carrier along time that the library's table has. */
