@@ -12,7 +12,8 @@ export type Source = string | URL | Uint8Array | ByteStream
 
 /** The absolute path of a file that exists and can be read. */
 export async function filePath(path: string | URL, op: string): Promise<string> {
-  if (path === '' || (typeof path === 'string' && path.includes('\0'))) throw notASource(path, op)
+  const isPath = path instanceof URL || (typeof path === 'string' && path !== '' && !path.includes('\0'))
+  if (!isPath) throw notASource(path, op)
   const absolute = path instanceof URL ? fileURLToPath(path) : resolve(path)
   try {
     const file = await open(absolute)

@@ -80,6 +80,7 @@ export function normalize<D extends DType>(
   given: { p?: number; dim?: number; eps?: number } = {},
 ): Tensor<D> {
   const { p = 2, dim = 1, eps = 1e-12 } = needOptions(given, 'normalize')
+  needTensor(x, 'normalize', 'input')
   return scope(() => x.div(x.norm(dim, { p, keepDim: true }).clamp({ low: eps }))) as Tensor<D>
 }
 

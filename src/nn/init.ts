@@ -6,7 +6,7 @@ import type { FloatDType } from '../tensor/dtype.js'
 import { needOptions } from '../tensor/options.js'
 import * as random from '../tensor/random.js'
 import { noGrad, scope } from '../tensor/scope.js'
-import { elements, type Shape, show } from '../tensor/shape.js'
+import { checkShape, elements, type Shape, show } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { Variable } from '../tensor/variable.js'
 
@@ -107,7 +107,7 @@ export function xavierNormal(shape: Shape, given: InitOptions & { gain?: number 
 }
 
 function fans(shape: Shape, op: string): { fanIn: number; fanOut: number } {
-  if (shape.length < 2)
+  if (checkShape(shape, op).length < 2)
     throw new ShapeError(`${op}: shape must be [out, in, …], got ${show(shape)}`, {
       op,
       expected: '[out, in, …]',

@@ -6,8 +6,9 @@ import { type DType, isFloat } from '../tensor/dtype.js'
 import type { Attributes } from '../tensor/ops/index.js'
 import type { Reduction } from '../tensor/ops/loss.js'
 import { needOptions } from '../tensor/options.js'
+import { needTensor } from '../tensor/record.js'
 import { scope } from '../tensor/scope.js'
-import { whole } from '../tensor/shape.js'
+import { list, whole } from '../tensor/shape.js'
 import { call, Tensor } from '../tensor/tensor.js'
 
 const BCE = 'binaryCrossEntropyWithLogits'
@@ -121,6 +122,8 @@ function against<D extends DType, N extends 'mseLoss' | 'l1Loss' | 'huberLoss' |
   attributes: Attributes<N>,
   ...weights: (Tensor | undefined)[]
 ): Tensor<D> {
+  needTensor(x, op, 'input')
+  needTensor(target, op, 'target')
   if (isFloat(target.dtype)) return call<D, N>(op, [x, target, ...weights], attributes)
   return scope(() => call<D, N>(op, [x, target.to(x.dtype), ...weights], attributes)) as Tensor<D>
 }
@@ -137,6 +140,7 @@ export function klDiv<D extends DType>(x: Tensor<D>, target: Tensor, given: KLOp
   const { reduction, logTarget = false } = needOptions(given, 'klDiv')
   if (reduction !== 'batchMean')
     return call<D>('klDiv', [x, target], { logTarget, reduction: checkReduction(reduction, 'klDiv') })
+  needTensor(x, 'klDiv', 'input')
   const rows = x.shape[0]
   if (rows === undefined) throw bad('klDiv', 'reduction', "'mean', 'sum' or 'none' without a batch axis", reduction)
   return scope(() => call<D>('klDiv', [x, target], { logTarget, reduction: 'sum' }).div(rows)) as Tensor<D>
@@ -163,10 +167,15 @@ export interface CTCOptions extends LossOptions {
  */
 export function ctcLoss<D extends DType>(x: Tensor<D>, target: Tensor, options: CTCOptions = {}): Tensor<D> {
   const { inputLengths, targetLengths, blank = 0, zeroInfinity = false, reduction } = needOptions(options, 'ctcLoss')
+  needTensor(x, 'ctcLoss', 'input')
+  needTensor(target, 'ctcLoss', 'target')
   const lengths = (given: Tensor | readonly number[] | undefined, whole: number): Tensor =>
     given instanceof Tensor
       ? given
-      : tensor([...(given ?? Array<number>(x.shape[0] ?? 0).fill(whole))], { dtype: 'int64', device: x.device })
+      : tensor([...list(given ?? Array<number>(x.shape[0] ?? 0).fill(whole), 'lengths', 'ctcLoss')], {
+          dtype: 'int64',
+          device: x.device,
+        })
   return scope(() =>
     call<D>(
       'ctcLoss',

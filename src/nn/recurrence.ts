@@ -3,7 +3,7 @@
 import { ShapeError } from '../errors.js'
 import type { Implementation, Nonlinearity } from '../tensor/ops/recurrent.js'
 import { needOptions } from '../tensor/options.js'
-import { record } from '../tensor/record.js'
+import { needTensor, record } from '../tensor/record.js'
 import { scope } from '../tensor/scope.js'
 import { show, whole } from '../tensor/shape.js'
 import { call, Tensor } from '../tensor/tensor.js'
@@ -61,7 +61,7 @@ export function lstm(
   options: SequenceOptions = {},
 ): { output: Tensor; state: LSTMState } {
   const attributes = attributesOf(options, 'lstm')
-  const { weightIh, weightHh, biasIh, biasHh, weightHr } = weights
+  const { weightIh, weightHh, biasIh, biasHh, weightHr } = needOptions(weights, 'lstm', 'weights')
   const { h, c } = state ?? zeroStates(x, weights)
   const lengths = lengthsTensor(options.lengths, x, 'lstm')
   const inputs = [x, h, c, weightIh, weightHh, biasIh, biasHh, lengths]
@@ -78,8 +78,8 @@ export function gru(
   options: SequenceOptions = {},
 ): { output: Tensor; state: HiddenState } {
   const attributes = attributesOf(options, 'gru')
-  const { weightIh, weightHh, biasIh, biasHh } = weights
-  const h = state?.h ?? zeroState(x, weightHh.shape[1])
+  const { weightIh, weightHh, biasIh, biasHh } = needOptions(weights, 'gru', 'weights')
+  const h = state?.h ?? zeroState('gru', x, weightHh)
   const lengths = lengthsTensor(options.lengths, x, 'gru')
   return outputAndState(record('gru', [x, h, weightIh, weightHh, biasIh, biasHh, lengths], attributes))
 }
@@ -93,8 +93,8 @@ export function rnn(
 ): { output: Tensor; state: HiddenState } {
   const { nonlinearity = 'tanh', ...options } = needOptions(given, 'rnn')
   const attributes = { ...attributesOf(options, 'rnn'), nonlinearity }
-  const { weightIh, weightHh, biasIh, biasHh } = weights
-  const h = state?.h ?? zeroState(x, weightHh.shape[1])
+  const { weightIh, weightHh, biasIh, biasHh } = needOptions(weights, 'rnn', 'weights')
+  const h = state?.h ?? zeroState('rnn', x, weightHh)
   const lengths = lengthsTensor(options.lengths, x, 'rnn')
   return outputAndState(record('rnn', [x, h, weightIh, weightHh, biasIh, biasHh, lengths], attributes))
 }
@@ -120,6 +120,7 @@ export function rnnCell(
 }
 
 function asSequence(x: Tensor, op: string): Tensor {
+  needTensor(x, op, 'input')
   if (x.rank !== 2)
     throw new ShapeError(`${op}: input must be [B, I], got ${show(x.shape)}`, {
       op,
@@ -129,12 +130,15 @@ function asSequence(x: Tensor, op: string): Tensor {
   return x.unsqueeze(1)
 }
 
-/** [B, size] */
-function zeroState(x: Tensor, size = 0): Tensor {
+/** [B, H], H as many as the weight has columns. */
+function zeroState(op: string, x: Tensor, weight: Tensor): Tensor {
+  needTensor(x, op, 'input')
+  needTensor(weight, op, 'a weight')
+  const size = weight.shape[1] ?? 0
   return call('full', [], { value: 0, shape: [x.shape[0] ?? 0, size], dtype: x.dtype, device: x.device })
 }
 
 function zeroStates(x: Tensor, { weightHh, weightHr }: LSTMWeights): LSTMState {
-  const h = zeroState(x, weightHh.shape[1])
-  return { h, c: weightHr === undefined ? h : zeroState(x, weightHr.shape[1]) }
+  const h = zeroState('lstm', x, weightHh)
+  return { h, c: weightHr === undefined ? h : zeroState('lstm', x, weightHr) }
 }

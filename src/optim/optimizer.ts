@@ -10,6 +10,7 @@ import { sameShape, show } from '../tensor/shape.js'
 import type { StateDict } from '../tensor/state-dict.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { Variable } from '../tensor/variable.js'
+import { told } from '../told.js'
 import { Cohort, type LearningRate, state } from './cohort.js'
 import { type NotFinite, verdict } from './guard.js'
 import { needFlag, needNumber } from './options.js'
@@ -260,7 +261,7 @@ function checkParameters(parameters: readonly unknown[], op: string): void {
   const seen = new Set<unknown>()
   for (const parameter of parameters) {
     if (!(parameter instanceof Variable)) {
-      const got = String(parameter)
+      const got = told(parameter)
       throw new ArgumentError(`${op}: parameters must be Variables, got ${got}`, { op, expected: 'Variables', got })
     }
     if (seen.has(parameter)) throw new ArgumentError(`${op}: ${parameter.name || 'a parameter'} is given twice`, { op })
@@ -270,7 +271,7 @@ function checkParameters(parameters: readonly unknown[], op: string): void {
 
 function grouped<O>(parameters: Parameters<O>, op: string): ParameterGroup<O>[] {
   if (typeof (parameters as Partial<Iterable<unknown>> | null | undefined)?.[Symbol.iterator] !== 'function') {
-    const [expected, got] = ['Variables or groups', String(parameters)]
+    const [expected, got] = ['Variables or groups', told(parameters)]
     throw new ArgumentError(`${op}: parameters must be ${expected}, got ${got}`, { op, expected, got })
   }
   const items = [...(parameters as Iterable<Variable | ParameterGroup<O>>)]

@@ -1,8 +1,11 @@
 // Making tensors: from JavaScript data, constants and ranges.
 import { ArgumentError, DTypeError, OutOfRangeError, ShapeError } from '../errors.js'
+import { told } from '../told.js'
 import { type DeviceLike, device } from './device.js'
 import { type ArrayOf, checkDType, type DType, dtypes } from './dtype.js'
+import { needOptions } from './options.js'
 import { stage } from './queue.js'
+import { needTensor } from './record.js'
 import { checkShape, elements, type Shape, show, whole } from './shape.js'
 import { call, type Nested, type Tensor } from './tensor.js'
 
@@ -94,6 +97,7 @@ export function checkBuffer(data: ArrayBufferView, op = 'tensor'): void {
   const refuse = (what: string): never => {
     throw new ArgumentError(`${op}: ${what}; pass a copy made with slice()`, { op, got: what })
   }
+  if (!ArrayBuffer.isView(data)) refuse('this is no typed array')
   if (typeof SharedArrayBuffer !== 'undefined' && buffer instanceof SharedArrayBuffer)
     refuse('a shared buffer may change while it is read')
   if ((buffer as ArrayBuffer & { resizable?: boolean }).resizable) refuse('a resizable buffer may change its length')
@@ -212,8 +216,9 @@ function bytesOf(array: ArrayBufferView): Uint8Array {
 export function full<D extends DType = 'float32'>(
   shape: Shape,
   value: number,
-  { dtype, device: where = 'cpu' }: TensorOptions<D> = {},
+  options: TensorOptions<D> = {},
 ): Tensor<D> {
+  const { dtype, device: where = 'cpu' } = needOptions(options, 'full')
   if (typeof value !== 'number')
     throw new ArgumentError(`full: value must be a number, got ${typeof value}`, { op: 'full', got: typeof value })
   const place = device(where, 'full')
@@ -235,10 +240,12 @@ export function ones<D extends DType = 'float32'>(shape: Shape, options?: Tensor
 
 /** Zeros of the shape, dtype and device of `x`. */
 export function zerosLike<D extends DType>(x: Tensor<D>): Tensor<D> {
+  needTensor(x, 'zerosLike')
   return full<D>(x.shape, 0, { dtype: x.dtype, device: x.device })
 }
 
 export function onesLike<D extends DType>(x: Tensor<D>): Tensor<D> {
+  needTensor(x, 'onesLike')
   return full<D>(x.shape, 1, { dtype: x.dtype, device: x.device })
 }
 
@@ -251,15 +258,12 @@ export function arange<D extends DType = 'int64'>(
   end: number,
   options?: TensorOptions<D> & { step?: number },
 ): Tensor<D>
-export function arange(
-  first: number,
-  second?: number,
-  { step = 1, dtype, device: where = 'cpu' }: TensorOptions & { step?: number } = {},
-): Tensor {
+export function arange(first: number, second?: number, options: TensorOptions & { step?: number } = {}): Tensor {
+  const { step = 1, dtype, device: where = 'cpu' } = needOptions(options, 'arange')
   const [start, end] = second === undefined ? [0, first] : [first, second]
   if (![start, end, step].every(Number.isFinite) || step === 0) {
     throw new ArgumentError(
-      `arange: start, end and step must be finite and step not 0, got ${start}, ${end}, ${step}`,
+      `arange: start, end and step must be finite and step not 0, got ${told([start, end, step])}`,
       { op: 'arange' },
     )
   }

@@ -1,9 +1,10 @@
 // Operations as functions: those over several tensors, and the usual ones by name.
 import { ArgumentError } from '../errors.js'
 import type { DType } from './dtype.js'
-import { record } from './record.js'
+import { needOptions } from './options.js'
+import { needTensor, record } from './record.js'
 import { scope } from './scope.js'
-import { axes, axis, whole } from './shape.js'
+import { axes, axis, list, whole } from './shape.js'
 import { call, type Floating, operand, type ReduceOptions, Tensor } from './tensor.js'
 
 /** Tensors joined along an existing axis. */
@@ -19,7 +20,8 @@ export function stack<D extends DType>(tensors: readonly Tensor<D>[], dim = 0): 
 }
 
 function some(tensors: readonly Tensor[], op: string): Tensor {
-  const first = tensors[0]
+  const first = list(tensors, 'tensors', op)[0]
+  if (first !== undefined) needTensor(first, op)
   if (first === undefined)
     throw new ArgumentError(`${op}: at least one tensor is needed`, { op, expected: 'tensors', got: 'none' })
   return first
@@ -85,8 +87,10 @@ export function solve<D extends DType>(a: Tensor<D>, b: Tensor<D>): Tensor<D> {
 export function matrixNorm<D extends DType>(
   a: Tensor<D>,
   order: 'fro' | 'nuc' | number = 'fro',
-  { keepDim = false }: ReduceOptions = {},
+  options: ReduceOptions = {},
 ): Tensor<D> {
+  const { keepDim = false } = needOptions(options, 'matrixNorm')
+  needTensor(a, 'matrixNorm')
   const rank = a.rank
   const [rows, columns] = axes([-2, -1], Math.max(2, rank), 'matrixNorm') as [number, number]
   const keep = { keepDim: true }
@@ -118,4 +122,4 @@ export const relu = <D extends DType>(x: Tensor<D>): Tensor<D> => call<D>('relu'
 export const exp = <D extends DType>(x: Tensor<D>): Tensor<Floating<D>> => call<Floating<D>>('exp', [x], {})
 export const log = <D extends DType>(x: Tensor<D>): Tensor<Floating<D>> => call<Floating<D>>('log', [x], {})
 export const sqrt = <D extends DType>(x: Tensor<D>): Tensor<Floating<D>> => call<Floating<D>>('sqrt', [x], {})
-export const matmul = <D extends DType>(a: Tensor<D>, b: Tensor): Tensor<D> => a.matmul(b)
+export const matmul = <D extends DType>(a: Tensor<D>, b: Tensor): Tensor<D> => call<D>('matmul', [a, b], {})

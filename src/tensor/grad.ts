@@ -1,7 +1,7 @@
 // Gradients: the backward pass as an operation, and its result keyed by variable.
 import { ArgumentError, ShapeError } from '../errors.js'
 import { type Handle, type Result, record, withGrad } from './record.js'
-import { sameShape, show } from './shape.js'
+import { list, sameShape, show } from './shape.js'
 import { call, Tensor } from './tensor.js'
 
 export interface GradOptions {
@@ -75,7 +75,10 @@ export class Gradients {
   readonly #of: ReadonlyMap<Tensor, Tensor>
 
   constructor(variables: readonly Tensor[], gradients: readonly Tensor[]) {
-    this.#of = new Map(Array.from(variables, (variable, i) => [variable, gradients[i] as Tensor]))
+    list(gradients, 'gradients', 'Gradients')
+    this.#of = new Map(
+      Array.from(list(variables, 'variables', 'Gradients'), (variable, i) => [variable, gradients[i] as Tensor]),
+    )
   }
 
   get size(): number {

@@ -6,6 +6,7 @@ import type { TensorOptions } from './create.js'
 import { type DeviceLike, device } from './device.js'
 import { checkDType, type DType, type FloatDType } from './dtype.js'
 import type { Draw } from './ops/create.js'
+import { needFunction, needOptions } from './options.js'
 import { checkShape, elements, type Shape, whole } from './shape.js'
 import { call, type Tensor } from './tensor.js'
 
@@ -69,8 +70,9 @@ export function manualSeed(seed: number | bigint): Generator {
 
 /** Runs a synchronous function with `inner` as the ambient generator. */
 export function withGenerator<T>(inner: Generator, fn: () => T): T {
+  needFunction(fn, 'withGenerator')
   const outer = ambient
-  ambient = inner
+  ambient = needOptions(inner, 'withGenerator', 'generator')
   try {
     return fn()
   } finally {
@@ -103,8 +105,9 @@ function distribution<D extends FloatDType>(
   shape: Shape,
   a: number,
   b: number,
-  { dtype, device: where = 'cpu' }: TensorOptions<D>,
+  options: TensorOptions<D>,
 ): Tensor<D> {
+  const { dtype, device: where = 'cpu' } = needOptions(options, op)
   if (!Number.isFinite(a) || !Number.isFinite(b))
     throw new ArgumentError(`${op}: parameters must be finite, got ${told(a)} and ${told(b)}`, {
       op,

@@ -5,7 +5,9 @@ import { told } from '../told.js'
 export type Shape = readonly number[]
 
 export function show(shape: Shape): string {
-  return `[${shape.join(', ')}]`
+  return Array.isArray(shape)
+    ? `[${shape.map((size) => (typeof size === 'number' ? size : told(size))).join(', ')}]`
+    : told(shape)
 }
 
 export function elements(shape: Shape): number {
@@ -68,10 +70,21 @@ export function axis(dim: number, rank: number, op: string): number {
 /** Several distinct axes; none given means all. */
 export function axes(dims: number | readonly number[] | undefined, rank: number, op: string): number[] {
   if (dims === undefined) return []
+  if (typeof dims !== 'number') list(dims, 'axes', op)
   const out = (typeof dims === 'number' ? [dims] : dims).map((dim) => axis(dim, rank, op))
   if (new Set(out).size !== out.length)
     throw new ShapeError(`${op}: axes must differ, got ${show(out)}`, { op, got: show(out) })
   return out
+}
+
+/** @throws ArgumentError for what is no array. */
+export function list<T>(value: readonly T[], name: string, op: string): readonly T[] {
+  if (Array.isArray(value)) return value
+  throw new ArgumentError(`${op}: ${name} must be an array, got ${told(value)}`, {
+    op,
+    expected: 'an array',
+    got: told(value),
+  })
 }
 
 /** The shape after reducing `dims` (none: all). */

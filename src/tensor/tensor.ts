@@ -14,9 +14,10 @@ import {
 } from './dtype.js'
 import { abandon, adopt, type Held } from './lifetime.js'
 import type { Attributes, OpName } from './ops/index.js'
+import { needOptions } from './options.js'
 import { request } from './queue.js'
 import { type Handle, inputId, type Program, type Result, record } from './record.js'
-import { axes, axis, checkShape, elements, type Shape, show, whole } from './shape.js'
+import { axes, axis, checkShape, elements, list, type Shape, show, whole } from './shape.js'
 
 /** The dtype of an arithmetic result (PyTorch's promotion). */
 export type Promote<A extends DType, B extends DType> = A extends 'float64'
@@ -298,7 +299,8 @@ export class Tensor<D extends DType = DType> implements Handle {
     return call('logicalNot', [this], none)
   }
   /** Values held within `low` … `high`. */
-  clamp({ low = -Infinity, high = Infinity }: { low?: number; high?: number }): Tensor<D> {
+  clamp(bounds: { low?: number; high?: number }): Tensor<D> {
+    const { low = -Infinity, high = Infinity } = needOptions(bounds, 'clamp', 'bounds')
     return call<D>('clamp', [this], { low, high })
   }
 
@@ -489,7 +491,7 @@ export class Tensor<D extends DType = DType> implements Handle {
   }
   /** Stretched to `shape` without copying; −1 keeps a size. */
   expand(shape: Shape): Tensor<D> {
-    const offset = shape.length - this.rank
+    const offset = list(shape, 'shape', 'expand').length - this.rank
     return call<D>('expand', [this], {
       shape: checkShape(
         shape.map((size, i) => (size === -1 ? (this.shape[i - offset] ?? -1) : size)),
@@ -570,7 +572,7 @@ export class Tensor<D extends DType = DType> implements Handle {
   /** Cut along an axis into pieces of these sizes. */
   split(sizes: readonly number[], dim = 0): Tensor<D>[] {
     const at = axis(dim, this.rank, 'split')
-    const total = sizes.reduce((sum, size) => sum + size, 0)
+    const total = list(sizes, 'sizes', 'split').reduce((sum, size) => sum + size, 0)
     if (total !== this.shape[at]) {
       throw new ShapeError(`split: the sizes must sum to ${this.shape[at]}, got ${show(sizes)}`, {
         op: 'split',
@@ -655,12 +657,8 @@ export function operand(op: string, value: unknown): number {
   )
 }
 
-function over(
-  x: Tensor,
-  op: string,
-  dims: number | readonly number[] | undefined,
-  { keepDim = false }: ReduceOptions = {},
-) {
+function over(x: Tensor, op: string, dims: number | readonly number[] | undefined, options: ReduceOptions = {}) {
+  const { keepDim = false } = needOptions(options, op)
   return { dims: axes(dims, x.rank, op), keepDim }
 }
 
@@ -673,7 +671,7 @@ function valuesAndIndices<D extends DType>([values, indices]: Result[]): {
 
 /** A shape with at most one −1, filled in. */
 function inferred(shape: Shape, size: number): Shape {
-  const unknown = shape.filter((s) => s === -1).length
+  const unknown = list(shape, 'shape', 'reshape').filter((s) => s === -1).length
   if (unknown === 0) return checkShape(shape, 'reshape')
   const known = elements(shape.filter((s) => s !== -1))
   if (unknown > 1 || known === 0 || size % known !== 0) {

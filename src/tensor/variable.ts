@@ -3,8 +3,9 @@ import { DTypeError, ShapeError } from '../errors.js'
 import type { Device } from './device.js'
 import { type DType, isFloat } from './dtype.js'
 import { unscope } from './lifetime.js'
+import { needOptions } from './options.js'
 import { nameSlot, write } from './queue.js'
-import { inputId, type Result, record, withGrad } from './record.js'
+import { inputId, needTensor, type Result, record, withGrad } from './record.js'
 import { sameShape, show } from './shape.js'
 import { Tensor } from './tensor.js'
 
@@ -23,7 +24,9 @@ export class Variable<D extends DType = DType> extends Tensor<D> {
   /** Its name in error messages; a Module gives its parameters their paths. */
   name: string
 
-  constructor(value: Tensor<D>, { requiresGrad = isFloat(value.dtype), name = '' }: VariableOptions = {}) {
+  constructor(value: Tensor<D>, options: VariableOptions = {}) {
+    needTensor(value, 'Variable', 'value')
+    const { requiresGrad = isFloat(value.dtype), name = '' } = needOptions(options, 'Variable')
     if (requiresGrad) needFloat(value.dtype, 'Variable')
     super(record('variable', [value], { requiresGrad })[0] as Result)
     this.setRequiresGrad(requiresGrad)
