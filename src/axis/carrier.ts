@@ -58,7 +58,7 @@ export interface Stepped<S> {
 }
 
 /** Tensors keep their place in a state, whatever dtype they were made in. */
-export type Loose<S> = S extends Tensor ? Tensor : { [K in keyof S]: Loose<S[K]> }
+export type Loose<S> = S extends Tensor ? Tensor : { [K in keyof S]: S[K] extends Tensor ? Tensor : S[K] }
 
 /**
  * How a stream is carried on. Along time the input is x_t and the output is handed upwards; along depth the input is what the layer writes, and the

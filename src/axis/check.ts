@@ -1,6 +1,6 @@
 // What every carrier must keep, as functions: of a Stack of any two carriers, and of a carrier on each of its axes.
 import { AdamW } from '../optim/index.js'
-import { stack as joined } from '../tensor/functions.js'
+import { cat, stack as joined } from '../tensor/functions.js'
 import { grad } from '../tensor/grad.js'
 import { Generator, normal, withGenerator } from '../tensor/random.js'
 import { noGrad, scope } from '../tensor/scope.js'
@@ -99,11 +99,11 @@ function forms(stack: Stack, x: Tensor): Tensor | undefined {
   if (parallelForm === undefined) return undefined
   return noGrad(() => {
     const { form } = stack
-    // From a state that is not the first, so that what carries it over is compared, too.
-    const { state } = stack.run(x)
+    // Twice, from each form's own state, so that what it hands over is compared, too.
     const [a, b] = ([parallelForm, 'recurrent'] as const).map((kind) => {
       stack.form = kind
-      return stack.run(x, state).output
+      const first = stack.run(x)
+      return cat([first.output, stack.run(x, first.state).output], 1)
     }) as [Tensor, Tensor]
     stack.form = form
     return distance(a, b)
@@ -145,8 +145,8 @@ export async function check(given: Carrier | (() => Carrier)): Promise<Record<st
     const found = await examine(stack)
     const rules: [boolean, string][] = [
       [found.gradient < 1e-6, `its gradient must be that of finite differences, off by ${found.gradient}`],
-      [found.steps < 1e-10, `step after step must be the sequence, off by ${found.steps}`],
       [!((found.parallel ?? 0) > 1e-10), `parallel must be what step after step gives, off by ${found.parallel}`],
+      [found.steps < 1e-10, `step after step must be the sequence, off by ${found.steps}`],
       [found.loss[1] < found.loss[0], `a loss must fall, from ${found.loss[0]} to ${found.loss[1]}`],
     ]
     for (const [kept, rule] of rules) if (!kept) throw broken(carrier, `along ${axis}: ${rule}`)

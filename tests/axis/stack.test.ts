@@ -32,7 +32,7 @@ describe('what is computed', () => {
     let s: Tensor = x
     for (const { norm, time, mlp } of net.writes) {
       const r = F.layerNorm(s, [4], { weight: norm?.weight, bias: (norm as nn.LayerNorm).bias })
-      if (time) s = s.add(F.lstm(r, undefined, time as F.LSTMWeights).output)
+      if (time) s = s.add(F.lstm(r, undefined, time as nn.functional.LSTMWeights).output)
       else if (mlp) s = s.add(mlp.linear2.forward(F.gelu(mlp.linear1.forward(r), { approximate: true })))
     }
     await same(net.forward(x), s, 'output')
@@ -327,7 +327,7 @@ describe('what does not fit is refused, naming the carrier and the rule', () => 
 })
 
 test('starts keep the carry open', async () => {
-  const bias = (stack: axis.Stack) => numbersOf((stack.writes[0]?.time as { biasIh: Tensor }).biasIh)
+  const bias = (stack: axis.Stack) => numbersOf((stack.writes[0] as { time: { biasIh: Tensor } }).time.biasIh)
   const one = await bias(new axis.Stack({ width: 4, layers: 1, alongTime: axis.lstm({ forgetBias: 3 }) }))
   expect([...one].slice(4, 8)).toEqual([3, 3, 3, 3])
   const chrono = [...(await bias(new axis.Stack({ width: 64, layers: 1, alongTime: axis.lstm({ chrono: 100 }) })))]
@@ -336,7 +336,7 @@ test('starts keep the carry open', async () => {
   expect(Math.max(...f)).toBeLessThanOrEqual(Math.log(99))
   expect(Math.min(...f)).toBeGreaterThanOrEqual(0)
   const deep = new axis.Stack({ width: 4, layers: 30, alongTime: axis.dense(), alongDepth: axis.highway() })
-  const gate = (deep.writes[7]?.depth as { gate: nn.Linear }).gate.bias as Tensor
+  const gate = (deep.writes[7] as { depth: { gate: nn.Linear } }).depth.gate.bias as Tensor
   expect([...(await numbersOf(gate))]).toEqual([-3, -3, -3, -3])
   const x = tensor([[[1, 2, 3, 4]]])
   const zero = new axis.Stack({ width: 4, layers: 5, alongTime: axis.lstm(), alongDepth: axis.reZero() })
