@@ -1,0 +1,125 @@
+// What all studies share: variants × seeds, each run saved as soon as it ends, so that a study that was stopped goes on; results as JSON and Markdown.
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { manualSeed } from 'quarterturn'
+
+/** What one run measured, by name. */
+export type Outcome = Record<string, number>
+
+export interface Study<S extends object = object> {
+  /** The file's name. */
+  name: string
+  title: string
+  /** What is asked, how it is measured, and which baseline the control must reach, in Markdown. */
+  about: string
+  /** Sizes and budget: what makes results comparable. A file of other settings is not gone on with. */
+  settings: S
+  variants: Record<string, (seed: number, settings: S) => Promise<Outcome>>
+  /** What the means say, one line each; a claim that does not hold is said as such. */
+  verdicts(mean: (variant: string, measure: string) => number, settings: S): string[]
+  /** Another table than variants by measures. */
+  table?(mean: (variant: string, measure: string) => number): string
+}
+
+export interface StudyOptions {
+  seeds?: number
+  /** @default 'docs/results' */
+  folder?: string
+  say?: (line: string) => void
+}
+
+type Runs = Record<string, Record<string, Outcome>>
+
+/** Runs what is missing and writes `NAME.json` and `NAME.md`. */
+export async function runStudy<S extends object>(
+  study: Study<S>,
+  { seeds = 3, folder = 'docs/results', say = () => {} }: StudyOptions = {},
+): Promise<Runs> {
+  mkdirSync(folder, { recursive: true })
+  const file = join(folder, `${study.name}.json`)
+  const runs = earlier(file, study.settings)
+  for (let seed = 1; seed <= seeds; seed++) {
+    for (const [variant, run] of Object.entries(study.variants)) {
+      runs[variant] ??= {}
+      const done = runs[variant]
+      if (done[seed] !== undefined) continue
+      manualSeed(seed)
+      const begin = performance.now()
+      const outcome = await run(seed, study.settings)
+      done[seed] = { ...outcome, seconds: (performance.now() - begin) / 1000 }
+      say(`${variant}, seed ${seed}: ${shown(done[seed])}`)
+      write(file, `${JSON.stringify({ name: study.name, settings: study.settings, runs }, null, 1)}\n`)
+    }
+  }
+  write(join(folder, `${study.name}.md`), markdown(study, runs, seeds))
+  return runs
+}
+
+/** The runs of a file with the same settings; of one with others there is nothing to go on with. */
+function earlier(file: string, settings: object): Runs {
+  if (!existsSync(file)) return {}
+  const found = JSON.parse(readFileSync(file, 'utf8')) as { settings: object; runs: Runs }
+  return JSON.stringify(found.settings) === JSON.stringify(settings) ? found.runs : {}
+}
+
+/** Whole or not at all. */
+function write(path: string, text: string): void {
+  writeFileSync(`${path}.part`, text)
+  renameSync(`${path}.part`, path)
+}
+
+const shown = (outcome: Outcome): string =>
+  Object.entries(outcome)
+    .map(([name, value]) => `${name} ${value.toPrecision(4)}`)
+    .join(', ')
+
+function valuesOf(runs: Runs, variant: string, measure: string): number[] {
+  return Object.values(runs[variant] ?? {}).flatMap((outcome) => outcome[measure] ?? [])
+}
+
+const average = (values: readonly number[]): number => values.reduce((sum, x) => sum + x, 0) / values.length
+
+function markdown<S extends object>(study: Study<S>, runs: Runs, seeds: number): string {
+  const measures = [...new Set(Object.values(runs).flatMap((run) => Object.values(run).flatMap(Object.keys)))]
+  const mean = (variant: string, measure: string): number => average(valuesOf(runs, variant, measure))
+  const spread = (values: number[]): string => {
+    if (values.length === 0) return '–'
+    const deviation = Math.sqrt(average(values.map((x) => (x - average(values)) ** 2)))
+    return `${average(values).toPrecision(4)} ± ${deviation.toPrecision(2)}`
+  }
+  const rows = Object.keys(study.variants).map(
+    (variant) => `| ${variant} | ${measures.map((name) => spread(valuesOf(runs, variant, name))).join(' | ')} |`,
+  )
+  return [
+    `# ${study.title}`,
+    study.about,
+    `Settings: \`${JSON.stringify(study.settings)}\`. Mean ± standard deviation over ${seeds} seeds.`,
+    [`| | ${measures.join(' | ')} |`, `| --- |${measures.map(() => ' --- |').join('')}`, ...rows].join('\n'),
+    ...(study.table ? [study.table(mean)] : []),
+    study.verdicts(mean, study.settings).map((line) => `- ${line}`).join('\n'),
+    '',
+  ].join('\n\n')
+}
+
+/** The command line of a study: `--seeds`, `--folder`, and any setting by its name. */
+export async function command<S extends object>(make: (settings: Partial<S>) => Study<S>): Promise<void> {
+  const settings = make({}).settings as Record<string, unknown>
+  const { values } = parseArgs({
+    options: {
+      seeds: { type: 'string', default: '3' },
+      folder: { type: 'string', default: 'docs/results' },
+      ...Object.fromEntries(Object.keys(settings).map((key) => [key, { type: 'string' as const }])),
+    },
+  }) as { values: Record<string, string> }
+  const given = Object.entries(values).flatMap(([key, text]) =>
+    key in settings ? [[key, typeof settings[key] === 'number' ? Number(text) : text] as const] : [],
+  )
+  const study = make(Object.fromEntries(given) as Partial<S>)
+  await runStudy(study, { seeds: Number(values.seeds), folder: values.folder as string, say: console.log })
+}
+
+/** Says whether a claim holds here. */
+export function claim(holds: boolean, text: string): string {
+  return `${holds ? 'Holds here' : '**Does not reproduce at this scale**'}: ${text}`
+}
