@@ -1,6 +1,7 @@
 // Dropout: random zeros in training.
 import { ArgumentError } from '../errors.js'
 import type { Tensor } from '../tensor/tensor.js'
+import { told } from '../told.js'
 import { dropout } from './functional.js'
 import { Module } from './module.js'
 
@@ -30,6 +31,6 @@ export class Dropout extends Module {
 /** An option that must be within 0 … 1. */
 export function probability(value: number, name: string, op: string): number {
   if (typeof value === 'number' && value >= 0 && value <= 1) return value
-  const [expected, got] = ['0 … 1', String(value)]
+  const [expected, got] = ['0 … 1', told(value)]
   throw new ArgumentError(`${op}: ${name} must be within ${expected}, got ${got}`, { op, expected, got })
 }

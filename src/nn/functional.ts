@@ -7,8 +7,9 @@ import { needOptions } from '../tensor/options.js'
 import { dropout as drop } from '../tensor/random.js'
 import { needTensor } from '../tensor/record.js'
 import { scope } from '../tensor/scope.js'
-import { type Shape, whole } from '../tensor/shape.js'
+import { list, type Shape, whole } from '../tensor/shape.js'
 import { call, type Tensor } from '../tensor/tensor.js'
+import { told } from '../told.js'
 
 export { oneHot, relu, sigmoid, tanh } from '../tensor/functions.js'
 export type { Reduction } from '../tensor/ops/loss.js'
@@ -141,8 +142,8 @@ export function pad<D extends DType>(x: Tensor<D>, padding: readonly number[], g
   const { mode = 'constant', value = 0 } = needOptions(given, 'pad')
   if (!Object.hasOwn(paddings, mode)) {
     const expected = Object.keys(paddings).join(', ')
-    throw new ArgumentError(`pad: mode must be one of ${expected}, got ${String(mode)}`, { op: 'pad', expected })
+    throw new ArgumentError(`pad: mode must be one of ${expected}, got ${told(mode)}`, { op: 'pad', expected })
   }
-  for (const size of padding) whole(size, 'padding', 'pad')
+  for (const size of list(padding, 'padding', 'pad')) whole(size, 'padding', 'pad')
   return call<D>('pad', [x], { padding: [...padding], mode, value })
 }

@@ -9,6 +9,7 @@ import { noGrad, scope } from '../tensor/scope.js'
 import { checkShape, elements, type Shape, show } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { Variable } from '../tensor/variable.js'
+import { told } from '../told.js'
 
 export type InitOptions = TensorOptions<FloatDType>
 
@@ -56,10 +57,10 @@ export function gain(nonlinearity: GainOf, slope = 0.01): number {
     case 'leakyRelu':
       return Math.sqrt(2 / (1 + slope ** 2))
     default:
-      throw new ArgumentError(`gain: unknown nonlinearity ${String(nonlinearity)}`, {
+      throw new ArgumentError(`gain: unknown nonlinearity ${told(nonlinearity)}`, {
         op: 'gain',
         expected: 'linear, sigmoid, tanh, relu or leakyRelu',
-        got: String(nonlinearity),
+        got: told(nonlinearity),
       })
   }
 }
@@ -82,11 +83,8 @@ export function kaimingNormal(shape: Shape, options: KaimingOptions = {}): Varia
   return normal(shape, 0, kaimingStd(shape, options, 'kaimingNormal'), options)
 }
 
-function kaimingStd(
-  shape: Shape,
-  { mode = 'fanIn', nonlinearity = 'leakyRelu', a = 0 }: KaimingOptions,
-  op: string,
-): number {
+function kaimingStd(shape: Shape, options: KaimingOptions, op: string): number {
+  const { mode = 'fanIn', nonlinearity = 'leakyRelu', a = 0 } = needOptions(options, op)
   const { fanIn, fanOut } = fans(shape, op)
   return gain(nonlinearity, a) / Math.sqrt(mode === 'fanIn' ? fanIn : fanOut)
 }

@@ -2,6 +2,7 @@
 import { ArgumentError } from '../errors.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { Variable } from '../tensor/variable.js'
+import { told } from '../told.js'
 import { snakeCase } from './members.js'
 import { Module } from './module.js'
 
@@ -13,7 +14,7 @@ interface Parametrized {
 /** The parameter `name` of a layer, which must be a Variable of at least two axes. */
 export function parameterOf(layer: Module, name: string, op: string): Variable {
   if (!(layer instanceof Module)) {
-    const [expected, got] = ['a Module', String(layer)]
+    const [expected, got] = ['a Module', told(layer)]
     throw new ArgumentError(`${op}: the layer must be ${expected}, got ${got}`, { op, expected, got })
   }
   const value = Object.hasOwn(layer, name) ? Object.getOwnPropertyDescriptor(layer, name)?.value : undefined

@@ -2,6 +2,7 @@
 import { ArgumentError } from '../errors.js'
 import { scope } from '../tensor/scope.js'
 import { Tensor } from '../tensor/tensor.js'
+import { told } from '../told.js'
 import { Module } from './module.js'
 
 /** A module from one tensor to one tensor. */
@@ -28,10 +29,10 @@ export class Sequential extends Module implements Iterable<Layer> {
     super()
     for (const [i, layer] of layers.entries()) {
       if (!((layer as unknown) instanceof Module)) {
-        throw new ArgumentError(`Sequential: layer ${i} must be a Module, got ${String(layer)}`, {
+        throw new ArgumentError(`Sequential: layer ${i} must be a Module, got ${told(layer)}`, {
           op: 'Sequential',
           expected: 'modules',
-          got: String(layer),
+          got: told(layer),
         })
       }
     }

@@ -6,7 +6,7 @@ import type { StepAttributes } from '../tensor/ops/control.js'
 import { countStep, isRecording, throwPending } from '../tensor/queue.js'
 import { inputId, withGrad } from '../tensor/record.js'
 import { scope } from '../tensor/scope.js'
-import { sameShape, show } from '../tensor/shape.js'
+import { iterable, sameShape, show } from '../tensor/shape.js'
 import type { StateDict } from '../tensor/state-dict.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { Variable } from '../tensor/variable.js'
@@ -270,11 +270,7 @@ function checkParameters(parameters: readonly unknown[], op: string): void {
 }
 
 function grouped<O>(parameters: Parameters<O>, op: string): ParameterGroup<O>[] {
-  if (typeof (parameters as Partial<Iterable<unknown>> | null | undefined)?.[Symbol.iterator] !== 'function') {
-    const [expected, got] = ['Variables or groups', told(parameters)]
-    throw new ArgumentError(`${op}: parameters must be ${expected}, got ${got}`, { op, expected, got })
-  }
-  const items = [...(parameters as Iterable<Variable | ParameterGroup<O>>)]
+  const items = [...iterable(parameters as Iterable<Variable | ParameterGroup<O>>, 'parameters', op)]
   const isGroup = (item: unknown): boolean =>
     typeof item === 'object' && item !== null && !(item instanceof Variable) && 'parameters' in item
   if (items.length > 0 && items.every(isGroup)) return items as ParameterGroup<O>[]

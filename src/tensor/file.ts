@@ -5,6 +5,7 @@ import { native } from '../native.js'
 import { type DeviceLike, device } from './device.js'
 import { checkDType, type DType } from './dtype.js'
 import { unscope } from './lifetime.js'
+import { needOptions } from './options.js'
 import { ask, request, stage, throwPending } from './queue.js'
 import { inputId } from './record.js'
 import type { Shape } from './shape.js'
@@ -39,6 +40,7 @@ export async function saveSafetensors(
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   throwPending()
+  needOptions(tensors, 'saveSafetensors', 'tensors')
   const entries = [...(tensors instanceof Map ? tensors : Object.entries(tensors))] as [string, Tensor][]
   for (const [name, tensor] of entries) {
     if (typeof name !== 'string' || name === '' || name === '__metadata__') {

@@ -1,7 +1,8 @@
 // Gradients: the backward pass as an operation, and its result keyed by variable.
 import { ArgumentError, ShapeError } from '../errors.js'
-import { type Handle, type Result, record, withGrad } from './record.js'
-import { list, sameShape, show } from './shape.js'
+import { needOptions } from './options.js'
+import { type Handle, needTensor, type Result, record, withGrad } from './record.js'
+import { iterable, list, sameShape, show } from './shape.js'
 import { call, Tensor } from './tensor.js'
 
 export interface GradOptions {
@@ -24,8 +25,9 @@ export interface GradOptions {
  * `ERR_UNUSED`, naming the variable, is found while running: awaiting a gradient rejects with it.
  */
 export function grad(loss: Tensor, variables: Iterable<Tensor>, options: GradOptions = {}): Gradients {
-  const { retain = false, createGraph = false, unused = 'error', gradient } = options
-  const targets = [...variables]
+  const { retain = false, createGraph = false, unused = 'error', gradient } = needOptions(options, 'grad')
+  needTensor(loss, 'grad', 'the loss')
+  const targets = [...iterable(variables, 'variables', 'grad')]
   if (targets.length === 0)
     throw new ArgumentError('grad: no variables were given', { op: 'grad', expected: 'variables', got: 'none' })
   if (!loss.requiresGrad) {

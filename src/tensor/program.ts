@@ -1,7 +1,17 @@
 // Sub-programs: functions recorded once and run again by the engine: checkpoint, customGrad, scan.
 import { ArgumentError, CaptureError, ShapeError } from '../errors.js'
+import { needFunction } from './options.js'
 import { into, newId, newSink, write } from './queue.js'
-import { type Handle, inputId, type Meta, type Program, type Result, record, withProgram } from './record.js'
+import {
+  type Handle,
+  inputId,
+  type Meta,
+  needTensor,
+  type Program,
+  type Result,
+  record,
+  withProgram,
+} from './record.js'
 import { synchronous } from './scope.js'
 import { axis as checkAxis, sameShape, show, without } from './shape.js'
 import { Tensor } from './tensor.js'
@@ -86,6 +96,8 @@ function forget({ id }: Recorded): void {
  * `fn` is synchronous and uses its inputs and Variables; other values from outside throw `ERR_CAPTURE`. Dropout repeats its mask.
  */
 export function checkpoint<A extends readonly Tensor[], T extends Tree>(fn: (...inputs: A) => T, ...inputs: A): T {
+  needFunction(fn, 'checkpoint')
+  for (const input of inputs) needTensor(input, 'checkpoint')
   const recorded = define('checkpoint', inputs, (placeholders) => fn(...(placeholders as unknown as A)))
   const results = record('checkpoint', [...inputs, ...recorded.captured], {
     metas: recorded.outputs,

@@ -158,10 +158,10 @@ export function permutation(n: number, { device: where = 'cpu' }: { device?: Dev
 /** Zeroes each element with probability p and scales the rest by 1/(1−p). */
 export function dropout<D extends DType>(x: Tensor<D>, p: number): Tensor<D> {
   if (!(p >= 0 && p <= 1))
-    throw new ArgumentError(`dropout: p must be within 0 … 1, got ${String(p)}`, {
+    throw new ArgumentError(`dropout: p must be within 0 … 1, got ${told(p)}`, {
       op: 'dropout',
       expected: '0 … 1',
-      got: String(p),
+      got: told(p),
     })
   return p === 0 ? x : call<D>('dropout', [x], { ...ambient.draw(x.size), p })
 }

@@ -87,6 +87,17 @@ export function list<T>(value: readonly T[], name: string, op: string): readonly
   })
 }
 
+/** @throws ArgumentError for what cannot be gone through; a typed array is no iterable of tensors, and its buffer may be detached. */
+export function iterable<T>(value: Iterable<T>, name: string, op: string): Iterable<T> {
+  const known = (typeof value === 'object' || typeof value === 'string') && value !== null && !ArrayBuffer.isView(value)
+  if (known && typeof value[Symbol.iterator] === 'function') return value
+  throw new ArgumentError(`${op}: ${name} must be iterable, got ${told(value)}`, {
+    op,
+    expected: 'an iterable',
+    got: told(value),
+  })
+}
+
 /** The shape after reducing `dims` (none: all). */
 export function reduced(shape: Shape, dims: readonly number[], keepDim: boolean): Shape {
   const gone = dims.length === 0 ? shape.map((_, i) => i) : dims

@@ -1,6 +1,7 @@
 // Tensor: a handle to a value that the engine computes, with the operations as methods.
 import { inspect } from 'node:util'
 import { ArgumentError, OutOfRangeError, ShapeError } from '../errors.js'
+import { told } from '../told.js'
 import { type Device, type DeviceLike, device } from './device.js'
 import {
   type ArrayOf,
@@ -211,7 +212,7 @@ export class Tensor<D extends DType = DType> implements Handle {
   to<E extends DType>(dtype: E, device?: DeviceLike): Tensor<E>
   to(device: DeviceLike): Tensor<D>
   to(target: DType | DeviceLike, where?: DeviceLike): Tensor {
-    const isDevice = target === 'cpu' || String(target).startsWith('cuda')
+    const isDevice = target === 'cpu' || told(target).startsWith('cuda')
     const named = isDevice ? target : where
     const place = named === undefined ? this.device : device(named as DeviceLike, 'to')
     const dtype = checkDType(isDevice ? this.dtype : target, 'to', place)
@@ -389,10 +390,8 @@ export class Tensor<D extends DType = DType> implements Handle {
     return call<D>('mean', [this], over(this, 'mean', dims, options))
   }
   /** Σ(x − mean)² / (N − correction); PyTorch's default correction 1. */
-  variance(
-    dims?: number | readonly number[],
-    { correction = 1, ...options }: ReduceOptions & { correction?: number } = {},
-  ): Tensor<D> {
+  variance(dims?: number | readonly number[], given: ReduceOptions & { correction?: number } = {}): Tensor<D> {
+    const { correction = 1, ...options } = needOptions(given, 'variance')
     return call<D>('variance', [this], { ...over(this, 'variance', dims, options), correction })
   }
   /** The largest values. */
@@ -409,17 +408,20 @@ export class Tensor<D extends DType = DType> implements Handle {
   all(dims?: number | readonly number[], options?: ReduceOptions): Tensor<'bool'> {
     return call('all', [this], over(this, 'all', dims, options))
   }
-  prod(dim?: number, { keepDim = false }: ReduceOptions = {}): Tensor<Summed<D>> {
+  prod(dim?: number, options: ReduceOptions = {}): Tensor<Summed<D>> {
+    const { keepDim = false } = needOptions(options, 'prod')
     return call('prod', [this], { dim: dim === undefined ? -1 : axis(dim, this.rank, 'prod'), keepDim })
   }
   /** log Σ eˣ, without overflow */
   logSumExp(dims: number | readonly number[], options?: ReduceOptions): Tensor<Floating<D>> {
     return call('logSumExp', [this], over(this, 'logSumExp', dims, options))
   }
-  argmax(dim: number, { keepDim = false }: ReduceOptions = {}): Tensor<'int64'> {
+  argmax(dim: number, options: ReduceOptions = {}): Tensor<'int64'> {
+    const { keepDim = false } = needOptions(options, 'argmax')
     return call('argmax', [this], { dim: axis(dim, this.rank, 'argmax'), keepDim })
   }
-  argmin(dim: number, { keepDim = false }: ReduceOptions = {}): Tensor<'int64'> {
+  argmin(dim: number, options: ReduceOptions = {}): Tensor<'int64'> {
+    const { keepDim = false } = needOptions(options, 'argmin')
     return call('argmin', [this], { dim: axis(dim, this.rank, 'argmin'), keepDim })
   }
   cumsum(dim: number): Tensor<Summed<D>> {
@@ -429,9 +431,10 @@ export class Tensor<D extends DType = DType> implements Handle {
     return call('cumprod', [this], { dim: axis(dim, this.rank, 'cumprod') })
   }
   /** (Σ |x|ᵖ)^(1/p) of vectors; p may be ±Infinity (largest, smallest) and 0 (how many are not 0). Of matrices: `matrixNorm`. */
-  norm(dims?: number | readonly number[], { p = 2, ...options }: ReduceOptions & { p?: number } = {}): Tensor<D> {
+  norm(dims?: number | readonly number[], given: ReduceOptions & { p?: number } = {}): Tensor<D> {
+    const { p = 2, ...options } = needOptions(given, 'norm')
     if (typeof p !== 'number' || Number.isNaN(p))
-      throw new ArgumentError(`norm: p must be a number, got ${String(p)}`, { op: 'norm', got: String(p) })
+      throw new ArgumentError(`norm: p must be a number, got ${told(p)}`, { op: 'norm', got: told(p) })
     return call<D>('norm', [this], { ...over(this, 'norm', dims, options), p })
   }
   softmax(dim: number): Tensor<D> {
@@ -441,17 +444,16 @@ export class Tensor<D extends DType = DType> implements Handle {
     return call<D>('logSoftmax', [this], { dim: axis(dim, this.rank, 'logSoftmax') })
   }
   /** The `k` largest (or smallest) along an axis, in order. */
-  topk(
-    k: number,
-    { dim = -1, largest = true }: { dim?: number; largest?: boolean } = {},
-  ): { values: Tensor<D>; indices: Tensor<'int64'> } {
+  topk(k: number, options: { dim?: number; largest?: boolean } = {}): { values: Tensor<D>; indices: Tensor<'int64'> } {
+    const { dim = -1, largest = true } = needOptions(options, 'topk')
     return valuesAndIndices(record('topk', [this], { k, dim: axis(dim, this.rank, 'topk'), largest }))
   }
   /** Sorted along an axis, stable. */
-  sort({ dim = -1, descending = false }: { dim?: number; descending?: boolean } = {}): {
+  sort(options: { dim?: number; descending?: boolean } = {}): {
     values: Tensor<D>
     indices: Tensor<'int64'>
   } {
+    const { dim = -1, descending = false } = needOptions(options, 'sort')
     return valuesAndIndices(record('sort', [this], { dim: axis(dim, this.rank, 'sort'), descending }))
   }
 
@@ -518,7 +520,7 @@ export class Tensor<D extends DType = DType> implements Handle {
   /** The axes turned by so many positions: what leaves at one end comes in at the other. */
   roll(shifts: number | readonly number[], dims: number | readonly number[]): Tensor<D> {
     const turned = axes(dims, this.rank, 'roll')
-    const by = typeof shifts === 'number' ? [shifts] : [...shifts]
+    const by = typeof shifts === 'number' ? [shifts] : list(shifts, 'shifts', 'roll')
     if (by.length !== turned.length || !by.every(Number.isSafeInteger)) {
       throw new ArgumentError(`roll: one whole shift for each of ${show(turned)} is needed, got ${show(by)}`, {
         op: 'roll',
@@ -652,7 +654,7 @@ export function operand(op: string, value: unknown): number {
     {
       op,
       expected: 'a tensor or a number',
-      got: String(value),
+      got: told(value),
     },
   )
 }

@@ -23,7 +23,7 @@ export function needVector(x: Input, size: number, name: string, what: string): 
 /** The last axes must be those that are normalised. */
 function needLast(x: Meta, shape: Shape, name: string): void {
   if (shape.length === 0 || !sameShape(x.shape.slice(-shape.length), shape))
-    throw badShape(name, 'input', `[…, ${shape.join(', ')}]`, x.shape)
+    throw badShape(name, 'input', `[…, ${show(shape).slice(1)}`, x.shape)
 }
 
 export const nn = {
