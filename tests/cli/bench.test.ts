@@ -218,7 +218,7 @@ describe('the page', () => {
 
   it('is well-formed: every element is closed in its order', () => {
     const open: string[] = []
-    const text = html.replace(/<style>[^]*?<\/style>/, '')
+    const text = html.replace(/<style>[\s\S]*?<\/style>/, '')
     for (const [, close, name, , empty] of text.matchAll(
       /<(\/?)([a-z][a-z0-9]*)((?:\s+[a-zA-Z-]+="[^"<>]*")*)\s*(\/?)>/g,
     )) {

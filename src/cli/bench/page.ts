@@ -43,7 +43,7 @@ ${numbers(report)}
 `
 }
 
-/** How often native goes into the fastest and the slowest of the others. */
+/** How often native goes into the fastest of the others. */
 function headline(report: Report): string {
   const cards: string[] = []
   for (const { kind, size, entries } of report.cases) {
@@ -64,14 +64,14 @@ function headline(report: Report): string {
 }
 
 function card(ratio: number, what: string, against: string): string {
-  return `<div class="card"><strong>${digits(ratio)}×</strong><span class="what">${escaped(what)}</span><span class="against">than ${escaped(against)}, the fastest of the others</span></div>`
+  return `<div class="card"><strong>${digits(ratio)}×</strong><span class="what">${escaped(what)}</span><span class="against">as fast as ${escaped(against)}, the fastest other library</span></div>`
 }
 
 function caseSection(report: Report, { kind, size, spec, entries }: Report['cases'][number]): string {
   const rows = (pick: (entry: (typeof entries)[number]) => Figure | Missing): Row[] =>
     entries.map((entry) => row(nameOf(report, entry.id), entry.id, pick(entry), entry.differs !== undefined))
   const delays = rows(({ train }) =>
-    isFigure(train) ? { ...train, q1: train.delay, median: train.delay, q3: train.delay } : train,
+    isFigure(train) ? { ...train, q1: train.delay, median: train.delay, q3: train.delay } : { why: '–' },
   )
   const notes = entries.flatMap(({ id, differs }) =>
     differs === undefined ? [] : [`≈ ${nameOf(report, id)}: ${differs}`],
@@ -114,19 +114,25 @@ function taskSection(report: Report): string {
     if (!('seconds' in each)) return { name, id: each.id, why: each.why }
     return { name, id: each.id, q1: each.seconds, median: each.seconds, q3: each.seconds }
   })
+  const delays: Row[] = task.entries.map((each) => {
+    const name = nameOf(report, each.id)
+    if (!('delay' in each)) return { name, id: each.id, why: '–' }
+    return { name, id: each.id, q1: each.delay, median: each.delay, q3: each.delay }
+  })
   const lines = task.entries.flatMap((each) =>
     'curve' in each ? [{ name: nameOf(report, each.id), id: each.id, points: each.curve }] : [],
   )
   return `<section>
 <h2>Time to a loss <small>${task.names.toLocaleString('en')} names, from Node's own tables</small></h2>
 <p>${escaped(task.description)}</p>
-<div class="charts wide">
+<div class="charts">
 ${figure(
   'Time to the loss',
   'seconds of training',
   bars(rows, (seconds) => milliseconds(1000 * seconds)),
 )}
-${lines.length === 0 ? '' : figure('The way there', 'mean loss against seconds, on a logarithmic axis', curves(lines, task.target))}
+${lines.length === 0 ? '' : figure('The way there', 'loss against seconds, logarithmic', curves(lines, task.target))}
+${figure('Event loop while it trains', 'how late a timer is, p99', bars(delays, milliseconds, { floor: 0.1 }))}
 </div>
 </section>`
 }

@@ -14,16 +14,16 @@ export function bars(rows: readonly Row[], format: (value: number) => string, { 
   const bottom = rows.length * ROW
   const grid = scale.ticks.map((tick) => {
     const x = fixed(Math.min(WIDTH - 0.5, Math.max(0.5, scale.at(tick))))
-    const anchor = scale.at(tick) < 10 ? 'start' : scale.at(tick) > WIDTH - 10 ? 'end' : 'middle'
+    const anchor = scale.at(tick) < 20 ? 'start' : scale.at(tick) > WIDTH - 22 ? 'end' : 'middle'
     return `<line class="grid" x1="${x}" x2="${x}" y1="4" y2="${bottom}"/><text class="tick" x="${x}" y="${bottom + 16}" text-anchor="${anchor}">${escaped(format(tick))}</text>`
   })
   const marks = rows.map((row, i) => {
     const y = i * ROW
-    const name = `<text class="name${row.id === 'native' ? ' own' : ''}" x="4" y="${y + 15}">${escaped(row.name)}</text>`
+    const name = `<text class="name${row.id === 'native' ? ' own' : ''}" x="0" y="${y + 15}">${escaped(row.name)}</text>`
     if (!('median' in row))
-      return `<g class="c-${row.id}">${name}<text class="why" x="4" y="${y + 30}">${escaped(shorten(row.why))}</text></g>`
+      return `<g class="c-${row.id}">${name}<text class="why" x="0" y="${y + 30}">${escaped(shorten(row.why))}</text></g>`
     const end = Math.max(3, scale.at(Math.max(row.median, floor)))
-    const value = `<text class="value" x="${WIDTH - 4}" y="${y + 15}" text-anchor="end">${escaped(row.median < floor ? `< ${format(floor)}` : format(row.median))}</text>`
+    const value = `<text class="value" x="${WIDTH}" y="${y + 15}" text-anchor="end">${escaped(row.median < floor ? `< ${format(floor)}` : format(row.median))}</text>`
     const [left, right] = [row.q1, row.q3].map((each) => scale.at(Math.max(each, floor))) as [number, number]
     const middle = y + 26
     const whisker =
@@ -96,10 +96,9 @@ function logScale(values: readonly number[], from: number, to: number) {
   const high = Math.max(Math.log10(most) + 0.06, low + 1)
   const at = (value: number) => from + ((Math.log10(value) - low) / (high - low)) * (to - from)
   const decades = Array.from({ length: Math.floor(high) - low + 1 }, (_, i) => 10 ** (low + i))
-  const ticks =
-    decades.length > 3
-      ? decades
-      : decades.flatMap((tick) => [tick, 3 * tick]).filter((tick) => Math.log10(tick) <= high)
+  const finer = decades.flatMap((tick) => [tick, 3 * tick]).filter((tick) => Math.log10(tick) <= high)
+  // Labels need room: those of every third as much as well, if the decades are wide.
+  const ticks = (to - from) / (high - low) > 140 ? finer : decades
   return { at, ticks }
 }
 

@@ -20,13 +20,13 @@ h2{margin:0 0 14px;font-size:1.4rem;letter-spacing:-.01em}
 h2 small{font-size:.95rem;font-weight:400;color:var(--soft);letter-spacing:0;margin-left:6px}
 section>p{margin:-6px 0 14px;color:var(--soft);max-width:72ch}
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(320px,100%),1fr));gap:16px}
-.charts.wide{grid-template-columns:repeat(auto-fit,minmax(min(440px,100%),1fr))}
 figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:12px;padding:16px 18px 12px}
 figcaption{font-weight:600;margin-bottom:10px}
 figcaption small{display:block;font-weight:400;color:var(--soft);font-size:.86rem}
 svg{display:block;width:100%;height:auto;font:13px system-ui,-apple-system,"Segoe UI",Roboto,Arial,sans-serif;fill:var(--ink)}
 .grid{stroke:var(--line);stroke-width:1}
 .tick{fill:var(--soft);font-size:11px}
+.name,.value,.why{paint-order:stroke;stroke:var(--card);stroke-width:4px;stroke-linejoin:round}
 .name.own{font-weight:700}
 .value{font-weight:600;font-variant-numeric:tabular-nums}
 .why{fill:var(--soft);font-size:12px}
@@ -35,9 +35,9 @@ svg{display:block;width:100%;height:auto;font:13px system-ui,-apple-system,"Sego
 .curve{stroke:var(--c);stroke-width:2.2;fill:none;stroke-linejoin:round}
 .aim{stroke:var(--ink);stroke-width:1.2;stroke-dasharray:5 4}
 .c-native{--c:var(--native)}.c-js{--c:var(--js)}.c-tfjs-wasm{--c:var(--tfjs-wasm)}.c-tfjs-cpu{--c:var(--tfjs-cpu)}.c-jax{--c:var(--jax)}.c-brain{--c:var(--brain)}.c-onnx{--c:var(--onnx)}
-p.note{margin:10px 0 0;font-size:.86rem}
+p.note{margin:10px 0 0;font-size:.86rem;max-width:none}
 .who{list-style:none;margin:0;padding:0;display:grid;gap:8px}
-.who li{display:grid;grid-template-columns:14px minmax(150px,max-content) 1fr;gap:4px 12px;align-items:baseline}
+.who li{display:grid;grid-template-columns:14px 200px 1fr;gap:4px 12px;align-items:baseline}
 .who i{width:12px;height:12px;border-radius:3px;background:var(--c)}
 .who span{color:var(--soft)}
 .who .off i{background:none;border:1.5px solid var(--c)}
@@ -50,5 +50,5 @@ th,td{text-align:left;padding:6px 14px 6px 0;border-bottom:1px solid var(--line)
 th{color:var(--soft);font-weight:600}
 footer{margin-top:44px;padding-bottom:48px;color:var(--soft);font-size:.86rem}
 footer::before{content:"";display:block;border-top:1px solid var(--line);margin-bottom:16px}
-@media (max-width:600px){header,main,footer{padding-left:16px;padding-right:16px}header{padding-top:28px}.cards{grid-template-columns:1fr 1fr}.card{padding:12px 14px}.card strong{font-size:1.8rem}.who li{grid-template-columns:14px 1fr}.who span{grid-column:2}h2 small{display:block;margin:2px 0 0}figure{padding:14px 14px 10px}}
+@media (max-width:600px){header,main,footer{padding-left:16px;padding-right:16px}header{padding-top:28px}.cards{grid-template-columns:1fr 1fr}.card{padding:12px 14px}.card:last-child:nth-child(odd){grid-column:1/-1}.card strong{font-size:1.8rem}.who li{grid-template-columns:14px 1fr}.who span{grid-column:2}h2 small{display:block;margin:2px 0 0}figure{padding:14px 14px 10px}}
 `
