@@ -1,6 +1,6 @@
 // quarterturn doctor: whether everything is in place, and what it is. Works where the addon cannot be loaded, and says then what was tried.
 import { spawnSync } from 'node:child_process'
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { dirname, join } from 'node:path'
 import { styleText } from 'node:util'

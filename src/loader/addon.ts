@@ -20,7 +20,7 @@ export function findAddon(root: string, self: string, machine: Machine): AddonFi
   const given = process.env.QUARTERTURN_ADDON
   if (given !== undefined && given !== '') {
     if (existsSync(given)) return { path: given, from: 'QUARTERTURN_ADDON', loader: beside(given), manifest: undefined }
-    throw failure(`QUARTERTURN_ADDON names ${given}, which does not exist`, {
+    throw failure(`QUARTERTURN_ADDON: ${given} does not exist`, {
       expected: given,
       remedy: 'unset QUARTERTURN_ADDON to use the addon that is installed',
     })
