@@ -22,7 +22,14 @@ export function adding(given: Partial<AddingSettings> = {}): Study<AddingSetting
   const run =
     (alongTime: () => axis.Carrier) =>
     async (seed: number, { time, width, layers, batch, steps, lr }: AddingSettings): Promise<Outcome> => {
-      const model = new SequenceModel({ input: 2, output: 1, width, layers, alongTime: alongTime(), alongDepth: axis.residual() })
+      const model = new SequenceModel({
+        input: 2,
+        output: 1,
+        width,
+        layers,
+        alongTime: alongTime(),
+        alongDepth: axis.residual(),
+      })
       const loss = (random: () => number) => (): Tensor => {
         const { x, y } = batchOf(random, batch, time)
         return nn.functional.mseLoss(model.forward(x).select(1, time - 1), y)

@@ -50,7 +50,10 @@ export function copy(given: Partial<CopySettings> = {}): Study<CopySettings> {
       'LSTM, chrono': run((blanks) => axis.lstm({ chrono: blanks + 2 * LENGTH })),
       'LSTM, forget bias 0': run(() => axis.lstm({ forgetBias: 0 })),
       'LSTM, forget bias 1': run(() => axis.lstm({ forgetBias: 1 })),
-      'LSTM, 5 blanks (control)': run(() => axis.lstm({ forgetBias: 1 }), () => 5),
+      'LSTM, 5 blanks (control)': run(
+        () => axis.lstm({ forgetBias: 1 }),
+        () => 5,
+      ),
     },
     verdicts: (mean) => {
       const share = (variant: string): number => mean(variant, 'of memoryless')

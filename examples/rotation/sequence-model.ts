@@ -36,7 +36,11 @@ export interface Training {
 }
 
 /** AdamW with gradients clipped at norm 1. Gives the number of steps done. */
-export async function trainModel(model: nn.Module, loss: () => Tensor, { steps, seconds, lr }: Training): Promise<number> {
+export async function trainModel(
+  model: nn.Module,
+  loss: () => Tensor,
+  { steps, seconds, lr }: Training,
+): Promise<number> {
   const parameters = model.parameters()
   const optimizer = new optim.AdamW(parameters, { lr })
   model.train()

@@ -97,7 +97,10 @@ function markdown<S extends object>(study: Study<S>, runs: Runs, seeds: number):
     `Settings: \`${JSON.stringify(study.settings)}\`. Mean ± standard deviation over ${seeds} seeds.`,
     [`| | ${measures.join(' | ')} |`, `| --- |${measures.map(() => ' --- |').join('')}`, ...rows].join('\n'),
     ...(study.table ? [study.table(mean)] : []),
-    study.verdicts(mean, study.settings).map((line) => `- ${line}`).join('\n'),
+    study
+      .verdicts(mean, study.settings)
+      .map((line) => `- ${line}`)
+      .join('\n'),
     '',
   ].join('\n\n')
 }

@@ -1,0 +1,180 @@
+// Study 5, sequential digits: a digit is read pixel by pixel, 14 × 14 = 196 steps, in order or permuted.
+import { fileURLToPath } from 'node:url'
+import { axis, data, nn, type Tensor, tensor } from 'quarterturn'
+import { draws } from './draws.js'
+import { SequenceModel, trainModel } from './sequence-model.js'
+import { claim, command, type Outcome, type Study } from './study.js'
+
+export interface DigitsSettings {
+  /** A folder with MNIST’s four IDX files; absent: digits drawn by a formula (seven strokes, moved, slanted, with noise). */
+  mnist: string
+  width: number
+  batch: number
+  steps: number
+  lr: number
+}
+
+const SIDE = 14
+const PIXELS = SIDE * SIDE
+const TEST_ROWS = 1024
+
+interface Images {
+  /** [rows, 196] in 0 … 1 */
+  pixels: Float32Array
+  labels: Int32Array
+}
+
+export function digits(given: Partial<DigitsSettings> = {}): Study<DigitsSettings> {
+  const settings = { mnist: '', width: 64, batch: 64, steps: 2000, lr: 2e-3, ...given }
+  const run =
+    (alongTime: () => axis.Carrier, permuted: boolean) =>
+    async (seed: number, { mnist, width, batch, steps, lr }: DigitsSettings): Promise<Outcome> => {
+      const { training, test } = mnist === '' ? drawn(seed) : await readMnist(mnist)
+      const order = permuted ? shuffledPixels() : [...Array(PIXELS).keys()]
+      const model = new SequenceModel({
+        input: 1,
+        output: 10,
+        width,
+        layers: 2,
+        alongTime: alongTime(),
+        alongDepth: axis.residual(),
+      })
+      const logits = (x: Tensor): Tensor => model.forward(x).select(1, PIXELS - 1)
+      const random = draws(seed)
+      const rows = training.labels.length
+      await trainModel(
+        model,
+        () => {
+          const picked = Array.from({ length: batch }, () => Math.floor(random() * rows))
+          const { x, y } = batchOf(training, picked, order)
+          return nn.functional.crossEntropy(logits(x), y)
+        },
+        { steps, lr },
+      )
+      model.eval()
+      let right = 0
+      const count = Math.min(TEST_ROWS, test.labels.length)
+      for (let from = 0; from < count; from += 128) {
+        const picked = Array.from({ length: Math.min(128, count - from) }, (_, i) => from + i)
+        const { x, y } = batchOf(test, picked, order)
+        right += Number(await logits(x).argmax(1).eq(y).to('float32').sum().item())
+      }
+      return { accuracy: right / count }
+    }
+  const carriers = { LSTM: axis.lstm, JANET: axis.janet, minLSTM: axis.minLSTM } as const
+  return {
+    name: 'digits',
+    title: 'Sequential digits',
+    about: `${settings.mnist === '' ? 'Drawn digits (not MNIST)' : 'MNIST'} at 14 × 14, one pixel a step, in order and permuted. Guessing is right in 10 %. The control is the LSTM in order, which must reach 60 %.`,
+    settings,
+    variants: Object.fromEntries(
+      [false, true].flatMap((permuted) =>
+        Object.entries(carriers).map(([name, carrier]) => [
+          permuted ? `${name}, permuted` : name,
+          run(carrier, permuted),
+        ]),
+      ),
+    ),
+    verdicts: (mean) => [
+      claim(mean('LSTM', 'accuracy') > 0.6, 'the control is trained'),
+      claim(
+        mean('JANET', 'accuracy') > mean('LSTM', 'accuracy'),
+        'JANET beats the LSTM (99.0 against 98.5 % in the paper, T = 784)',
+      ),
+      claim(
+        mean('JANET, permuted', 'accuracy') > mean('LSTM, permuted', 'accuracy'),
+        'JANET beats the LSTM on permuted pixels (92.5 against 91.0 % in the paper)',
+      ),
+    ],
+  }
+}
+
+function batchOf(
+  { pixels, labels }: Images,
+  rows: readonly number[],
+  order: readonly number[],
+): { x: Tensor; y: Tensor } {
+  const x = new Float32Array(rows.length * PIXELS)
+  for (const [i, row] of rows.entries())
+    for (const [t, pixel] of order.entries()) x[i * PIXELS + t] = pixels[row * PIXELS + pixel] as number
+  const y = Int32Array.from(rows, (row) => labels[row] as number)
+  return { x: tensor(x, { shape: [rows.length, PIXELS, 1] }), y: tensor(y).to('int64') }
+}
+
+/** One permutation for all runs. */
+function shuffledPixels(): number[] {
+  const random = draws(7)
+  return Array.from({ length: PIXELS }, (_, pixel) => ({ pixel, key: random() }))
+    .sort((a, b) => a.key - b.key)
+    .map(({ pixel }) => pixel)
+}
+
+/** Strokes top, upper left, upper right, middle, lower left, lower right, bottom, as on a display. */
+const STROKES = [
+  '1110111',
+  '0010010',
+  '1011101',
+  '1011011',
+  '0111010',
+  '1101011',
+  '1101111',
+  '1010010',
+  '1111111',
+  '1111011',
+]
+const LINES = [
+  [0, 0, 1, 0],
+  [0, 0, 0, 1],
+  [1, 0, 1, 1],
+  [0, 1, 1, 1],
+  [0, 1, 0, 2],
+  [1, 1, 1, 2],
+  [0, 2, 1, 2],
+] as const
+
+function drawn(seed: number): { training: Images; test: Images } {
+  return { training: draw(4096, draws(seed)), test: draw(TEST_ROWS, draws(5000 + seed)) }
+}
+
+function draw(rows: number, random: () => number): Images {
+  const [pixels, labels] = [new Float32Array(rows * PIXELS), new Int32Array(rows)]
+  for (let row = 0; row < rows; row++) {
+    const digit = Math.floor(random() * 10)
+    labels[row] = digit
+    const [left, top, size, slant] = [2 + 3 * random(), 1 + 2 * random(), 4 + 1.2 * random(), random() - 0.5]
+    for (const [k, [x0, y0, x1, y1]] of LINES.entries()) {
+      if (STROKES[digit]?.[k] !== '1') continue
+      for (let part = 0; part <= 1; part += 0.1) {
+        const [u, v] = [x0 + part * (x1 - x0), y0 + part * (y1 - y0)]
+        const x = Math.round(left + size * u + slant * (2 - 2 * v))
+        const y = Math.round(top + size * v)
+        if (x >= 0 && x < SIDE && y >= 0 && y < SIDE) pixels[row * PIXELS + y * SIDE + x] = 0.7 + 0.3 * random()
+      }
+    }
+    for (let i = 0; i < PIXELS; i++) {
+      const at = row * PIXELS + i
+      pixels[at] = Math.min(1, (pixels[at] as number) + 0.2 * random())
+    }
+  }
+  return { pixels, labels }
+}
+
+async function readMnist(folder: string): Promise<{ training: Images; test: Images }> {
+  const part = async (name: string): Promise<Images> => {
+    const images = await data.readIdx(`${folder}/${name}-images-idx3-ubyte`)
+    const labels = await data.readIdx(`${folder}/${name}-labels-idx1-ubyte`)
+    const rows = images.shape[0] as number
+    const pixels = new Float32Array(rows * PIXELS)
+    // The mean of each 2 × 2.
+    for (let i = 0; i < pixels.length; i++) {
+      const [row, y, x] = [Math.floor(i / PIXELS), Math.floor((i % PIXELS) / SIDE), i % SIDE]
+      const at = row * 784 + 2 * y * 28 + 2 * x
+      const sum = [0, 1, 28, 29].reduce((total, offset) => total + Number(images.data[at + offset]), 0)
+      pixels[i] = sum / (4 * 255)
+    }
+    return { pixels, labels: Int32Array.from(labels.data as Uint8Array) }
+  }
+  return { training: await part('train'), test: await part('t10k') }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await command(digits)

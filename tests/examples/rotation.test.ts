@@ -1,0 +1,101 @@
+// The studies of the rotation with a budget of a few steps: they run, are gone on with where they stopped, and report what they measured.
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, it } from 'vitest'
+import { adding } from '../../examples/rotation/adding.js'
+import { attentionResiduals } from '../../examples/rotation/attention-residuals.js'
+import { characters } from '../../examples/rotation/characters.js'
+import { copy } from '../../examples/rotation/copy.js'
+import { digits } from '../../examples/rotation/digits.js'
+import { grid } from '../../examples/rotation/grid.js'
+import { type Outcome, runStudy, type Study } from '../../examples/rotation/study.js'
+
+let folder: string
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'rotation-'))
+})
+afterEach(() => rmSync(folder, { recursive: true }))
+
+const few = { steps: 2, batch: 4 }
+
+it('the adding problem: a constant answer leaves 1/6, and the LSTM learns a short one', async () => {
+  const study = adding({ time: 12, width: 32, batch: 64, steps: 250, lr: 5e-3 })
+  const { LSTM, 'no memory (control)': none } = study.variants
+  study.variants = { LSTM: LSTM as never, 'no memory (control)': none as never }
+  const runs = await runStudy(study, { seeds: 1, folder })
+  expect(runs.LSTM?.[1]?.['mean squared error']).toBeLessThan(0.05)
+  expect(runs['no memory (control)']?.[1]?.['mean squared error']).toBeGreaterThan(0.1)
+})
+
+it.each<[string, () => Study, string, number, number]>([
+  ['copy', () => copy({ ...few, blanks: 12, width: 8 }) as Study, 'cross entropy', 0.1, 3],
+  ['digits', () => digits({ ...few, width: 8 }) as Study, 'accuracy', 0, 0.6],
+  [
+    'characters',
+    () => first(characters({ steps: 2, tokens: 512, parameters: 8000, layers: 2 }) as Study, 3),
+    'nats per letter',
+    2,
+    6,
+  ],
+  [
+    'attention-residuals',
+    () => attentionResiduals({ ...few, layers: 3, width: 16, context: 16 }) as Study,
+    'nats per letter',
+    2,
+    6,
+  ],
+  ['grid', () => grid({ ...few, layers: 2, parameters: 12_000, context: 16 }) as Study, 'nats per letter', 2, 6],
+])('%s: every variant runs and is reported', async (name, make, measure, low, high) => {
+  const study = make()
+  const runs = await runStudy(study, { seeds: 1, folder })
+  expect(readdirSync(folder).sort()).toEqual([`${name}.json`, `${name}.md`])
+  expect(Object.keys(runs)).toEqual(Object.keys(study.variants))
+  for (const [variant, seeds] of Object.entries(runs)) {
+    const value = (seeds[1] as Outcome)[measure] as number
+    expect(value, variant).toBeGreaterThanOrEqual(low)
+    expect(value, variant).toBeLessThan(high)
+  }
+  const page = readFileSync(join(folder, `${name}.md`), 'utf8')
+  for (const variant of Object.keys(study.variants)) expect(page).toContain(`| ${variant} |`)
+  expect(page).toMatch(/\n- (Holds here|\*\*Does not reproduce at this scale\*\*): /)
+  expect(page).not.toContain('NaN')
+})
+
+function first(study: Study, count: number): Study {
+  return {
+    ...study,
+    variants: Object.fromEntries(Object.entries(study.variants).slice(0, count)),
+    verdicts: (mean) => [`Holds here: ${mean('LSTM, 256', 'nats per letter')}`],
+  }
+}
+
+it('a study goes on where it stopped, and begins anew with other settings', async () => {
+  let calls = 0
+  const study = (size: number): Study<{ size: number }> => ({
+    name: 'sample',
+    title: 'Sample',
+    about: 'A sample.',
+    settings: { size },
+    variants: {
+      one: async (seed) => {
+        calls++
+        return { value: seed }
+      },
+      two: async (seed) => {
+        calls++
+        if (seed === 2 && calls < 5) throw new Error('stopped')
+        return { value: 10 * seed }
+      },
+    },
+    verdicts: (mean) => [`${mean('one', 'value')} ${mean('two', 'value')}`],
+  })
+  await expect(runStudy(study(1), { seeds: 2, folder })).rejects.toThrow('stopped')
+  expect(calls).toBe(4)
+  const runs = await runStudy(study(1), { seeds: 2, folder })
+  expect(calls).toBe(5) // only what was missing
+  expect(runs.two?.[2]?.value).toBe(20)
+  expect(readFileSync(join(folder, 'sample.md'), 'utf8')).toContain('- 1.5 15')
+  await runStudy(study(2), { seeds: 1, folder })
+  expect(calls).toBe(7)
+})
