@@ -99,11 +99,21 @@ export class FileRows extends DistantRows {
     return this.#stored.shape
   }
 
-  override async read({ rows }: Selection): Promise<() => Tensor> {
+  /** @internal Bytes of a row. */
+  get bytes(): number {
+    return this.#stored.size
+  }
+
+  override read({ rows }: Selection): Promise<() => Tensor> {
+    return this.gather(Float64Array.from(rows))
+  }
+
+  /** @internal Rows by their positions, each in [0, rows). */
+  async gather(rows: Float64Array): Promise<() => Tensor> {
     const { dtype, shape, offset, size, device: place } = this.#stored
     let staging: number
     try {
-      staging = await native().stageRows(this.path, offset, size, Float64Array.from(rows))
+      staging = await native().stageRows(this.path, offset, size, rows)
     } catch (cause) {
       const [, , message = String(cause)] = /^(ERR_\w+):\d*:\d*: (.*)$/s.exec((cause as Error).message) ?? []
       throw new FileError(`Loader: ${this.path}: ${message}`, { op: 'Loader', cause })

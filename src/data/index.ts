@@ -1,4 +1,6 @@
 // Tables, datasets and loaders.
+
+export type { DistantWindows } from './distant-windows.js'
 export { DistantRows, type FieldData, type Row, Rows, type Selection } from './field.js'
 export { type FileRows, openRows, type RowLayout } from './file-rows.js'
 export type { ColumnarOptions } from './gathered.js'
@@ -32,4 +34,6 @@ export {
   stream,
 } from './stream.js'
 export { type ColumnData, type ColumnType, type Filling, Table } from './table.js'
-export { type Parts, type Series, type WindowLoader, type WindowOptions, Windows, windows } from './windows.js'
+export type { Parts, WindowOptions } from './window-cuts.js'
+export type { WindowLoader } from './window-loader.js'
+export { type Series, Windows, windows } from './windows.js'

@@ -55,14 +55,7 @@ export class Scaling implements ScalingData {
 
   /** Fitted on the rows of a table, or of several together; missing values count for nothing. */
   static fit(tables: Table | readonly Table[], kind: ScalingKind = 'standard'): Scaling {
-    if (!['standard', 'minmax', 'none'].includes(kind)) {
-      const expected = "'standard', 'minmax' or 'none'"
-      throw new ArgumentError(`Scaling.fit: kind must be ${expected}, got ${String(kind)}`, {
-        op: 'Scaling.fit',
-        expected,
-        got: String(kind),
-      })
-    }
+    checkKind(kind, 'Scaling.fit')
     const all = (Array.isArray(tables) ? tables : [tables]) as readonly Table[]
     const names = all[0] instanceof Table ? all[0].names : []
     if (!all.every((table) => table instanceof Table && table.names.join() === names.join()) || names.length === 0) {
@@ -140,6 +133,46 @@ export class Scaling implements ScalingData {
   }
 }
 
+export function checkKind(kind: ScalingKind, op: string): void {
+  if (['standard', 'minmax', 'none'].includes(kind)) return
+  const expected = "'standard', 'minmax' or 'none'"
+  const got = String(kind)
+  throw new ArgumentError(`${op}: kind must be ${expected}, got ${got}`, { op, expected, got })
+}
+
+/** What was seen of a column: Σ(x − mean)² is `squares`. */
+export interface Moments {
+  readonly count: number
+  readonly mean: number
+  readonly squares: number
+  readonly least: number
+  readonly most: number
+}
+
+export const none: Moments = { count: 0, mean: 0, squares: 0, least: Infinity, most: -Infinity }
+
+/** What was seen of two parts together. */
+export function merge(a: Moments, b: Moments): Moments {
+  const count = a.count + b.count
+  if (count === 0) return none
+  const delta = b.mean - a.mean
+  return {
+    count,
+    mean: a.mean + (delta * b.count) / count,
+    squares: a.squares + b.squares + (delta * delta * a.count * b.count) / count,
+    least: Math.min(a.least, b.least),
+    most: Math.max(a.most, b.most),
+  }
+}
+
+/** (x − offset) / factor, by what was seen. */
+export function scalingOf({ count, mean, squares, least, most }: Moments, kind: ScalingKind) {
+  if (count === 0 || kind === 'none') return { offset: 0, factor: 1 }
+  return kind === 'minmax'
+    ? { offset: least, factor: most - least || 1 }
+    : { offset: mean, factor: Math.sqrt(squares / count) || 1 }
+}
+
 function measure(
   parts: readonly (Float64Array | Float32Array)[],
   kind: ScalingKind,
@@ -161,8 +194,5 @@ function measure(
       if (value > most) most = value
     }
   }
-  if (count === 0) return { offset: 0, factor: 1 }
-  return kind === 'minmax'
-    ? { offset: least, factor: most - least || 1 }
-    : { offset: mean, factor: Math.sqrt(squares / count) || 1 }
+  return scalingOf({ count, mean, squares, least, most }, kind)
 }

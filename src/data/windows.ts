@@ -1,44 +1,28 @@
 // windows: a series cut into pairs of past and future, split by time, scaled by what the training part shows.
 import { ArgumentError } from '../errors.js'
 import { tensor } from '../tensor/create.js'
-import type { DeviceLike } from '../tensor/device.js'
 import { unscope } from '../tensor/lifetime.js'
-import { whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
-import { object } from './check.js'
+import { checkFiles, DistantWindows } from './distant-windows.js'
 import { int64, Rows, type Selection } from './field.js'
-import { Loader } from './loader.js'
-import { Scaling, type ScalingKind } from './scaling.js'
+import { FileRows } from './file-rows.js'
+import { Scaling } from './scaling.js'
 import { Table } from './table.js'
+import {
+  type CheckedOptions,
+  checkOptions,
+  cutsOf,
+  ofTraining,
+  type Parts,
+  rowAt,
+  runsOf,
+  type WindowOptions,
+  windowsIn,
+} from './window-cuts.js'
+import { WindowLoader } from './window-loader.js'
 
 /** One series: a table, its rows being the steps of time in order, or the values of a single column. */
 export type Series = Table | Float64Array | Float32Array | readonly number[]
-
-export interface WindowOptions {
-  /** Steps that a model sees, P. */
-  past: number
-  /** Steps that it is to forecast, F. */
-  future: number
-  /** Steps between the starts of two windows. @default 1 */
-  stride?: number
-  /** How many columns are forecast, the first ones, O; the others are only seen. @default all */
-  targets?: number
-  /** How columns are scaled, by the training part alone. @default 'standard' */
-  scale?: ScalingKind
-  /** Windows in a batch. @default 32 */
-  batch?: number
-  /** Whether the training part is gone through in a new random order in each epoch. @default true */
-  shuffle?: boolean
-  /** Where the shuffles start (default: drawn from the ambient generator). */
-  seed?: number | bigint
-  device?: DeviceLike
-}
-
-/** What the parts of a split are called. */
-export interface Parts<T> {
-  training: T
-  validation: T
-}
 
 const op = 'windows'
 
@@ -51,34 +35,46 @@ const op = 'windows'
  * for await (const { past, future } of training) console.log(past.shape, future.shape)   // [ 32, 48, 1 ] [ 32, 12, 1 ] …
  * ```
  *
+ * Series that `openRows` opened, rows of [I] or of numbers, may be larger than memory: their windows are read when a batch asks for them, and `loader` and
+ * `splitByTime` are async, because the scaling is fitted by reading the training part once.
+ *
+ * ```ts
+ * await writeFile('waves.bin', Float32Array.from({ length: 500 }, (_, t) => Math.sin(t / 8)))
+ * const stored = await data.openRows('waves.bin', { dtype: 'float32', shape: [1] })
+ * const parts = await data.windows(stored, { past: 48, future: 12 }).splitByTime(0.8)
+ * console.log(parts.training.rows)   // 341
+ * ```
+ *
  * @throws ArgumentError where the columns hold missing or infinite values (`fillMissing`, `dropMissing`) or differ from series to series; DTypeError for
  * columns of dates or text.
  */
-export function windows(series: Series | readonly Table[], options: WindowOptions): Windows {
-  return new Windows(series, options)
+export function windows(series: FileRows | readonly FileRows[], options: WindowOptions): DistantWindows
+export function windows(series: Series | readonly Table[], options: WindowOptions): Windows
+export function windows(
+  series: Series | readonly Table[] | FileRows | readonly FileRows[],
+  options: WindowOptions,
+): Windows | DistantWindows {
+  const all = Array.isArray(series) ? series : [series]
+  if (all.length > 0 && all.every((own) => own instanceof FileRows)) {
+    return new DistantWindows(all, checkOptions(options, checkFiles(all)))
+  }
+  return new Windows(series as Series | readonly Table[], options)
 }
 
 /** Windows over series, to be split by time or gone through as they are. */
 export class Windows {
   readonly #series: readonly Table[]
-  readonly #options: Required<Omit<WindowOptions, 'seed' | 'device'>> & Pick<WindowOptions, 'seed' | 'device'>
+  readonly #options: CheckedOptions
 
   /** @internal */
   constructor(series: Series | readonly Table[], options: WindowOptions) {
     this.#series = checkSeries(series)
-    object(options, 'options', op)
-    const columns = (this.#series[0] as Table).names.length
-    const { past, future, stride = 1, targets = columns, scale = 'standard', batch = 32, shuffle = true } = options
-    whole(past, 'past', op, 1)
-    whole(future, 'future', op, 1)
-    whole(stride, 'stride', op, 1)
-    whole(targets, 'targets', op, 1, columns)
-    this.#options = { ...options, past, future, stride, targets, scale, batch, shuffle }
+    this.#options = checkOptions(options, (this.#series[0] as Table).names.length)
   }
 
   /** How many windows there are in all. */
   get length(): number {
-    return this.#series.reduce((sum, { rows }) => sum + this.#count(rows), 0)
+    return this.#series.reduce((sum, { rows }) => sum + windowsIn(rows, this.#options), 0)
   }
 
   /** All windows as one loader; the scaling is fitted on all of them. */
@@ -95,30 +91,16 @@ export class Windows {
   splitByTime(training: number): Parts<WindowLoader>
   splitByTime(training: number, validation: number): Parts<WindowLoader> & { test: WindowLoader }
   splitByTime(training: number, validation?: number): Parts<WindowLoader> & { test?: WindowLoader } {
-    const numbers = [training, validation ?? 0].every((share) => typeof share === 'number')
-    const rest = numbers ? 1 - training - (validation ?? 0) : Number.NaN
-    if (!(numbers && training > 0 && (validation ?? 1) > 0 && rest > 1e-12)) {
-      const got = [training, ...(validation === undefined ? [] : [validation])].map(String).join(', ')
-      throw new ArgumentError(`splitByTime: shares must be > 0 and leave something for the last part, got ${got}`, {
-        op: 'splitByTime',
-        expected: 'shares > 0 with a sum below 1',
-        got,
-      })
-    }
-    if (validation === undefined) {
-      const [first, second] = this.#parts([0, training, 1], ['training', 'validation'])
-      return { training: first as WindowLoader, validation: second as WindowLoader }
-    }
-    const cuts = [0, training, training + validation, 1]
-    const [first, second, test] = this.#parts(cuts, ['training', 'validation', 'test']) as WindowLoader[]
-    return { training: first as WindowLoader, validation: second as WindowLoader, test: test as WindowLoader }
+    const { cuts, names } = cutsOf(training, validation)
+    const parts = this.#parts(cuts, names)
+    return Object.fromEntries(names.map((name, i) => [name, parts[i]])) as unknown as Parts<WindowLoader>
   }
 
   #parts(cuts: readonly number[], names: readonly string[]): WindowLoader[] {
-    const { past, future, targets, scale, batch, shuffle, seed, device } = this.#options
+    const { past, future, targets, scale, device } = this.#options
     const end = cuts[1] as number
     const scaling = Scaling.fit(
-      this.#series.map((table) => table.slice(0, at(table.rows, end))),
+      this.#series.map((table) => table.slice(0, rowAt(table.rows, end))),
       scale,
     )
     const columns = scaling.names.length
@@ -133,50 +115,21 @@ export class Windows {
         past: new WindowRows(all, starts, 0, past),
         future: new WindowRows(wanted, starts, past, future),
       }
-      const own = shuffle && part === 0 ? { shuffle, ...(seed !== undefined && { seed }) } : {}
-      return new WindowLoader(fields, { batch, ...own }, scaling)
+      return new WindowLoader(fields, ofTraining(this.#options, part === 0), scaling)
     })
   }
 
   /** Where the windows between two shares of each series start, in all series put one after another. */
   #starts(from: number, to: number, name: string): Int32Array {
-    const { past, future, stride } = this.#options
+    const { stride } = this.#options
     const starts: number[] = []
+    const runs = runsOf(this.#series, from, to, name, this.#options)
     let offset = 0
-    let longest = 0
-    for (const { rows } of this.#series) {
-      const [begin, end] = [at(rows, from), at(rows, to)]
-      longest = Math.max(longest, end - begin)
-      for (let start = begin; start + past + future <= end; start += stride) starts.push(offset + start)
-      offset += rows
+    for (const { series, begin, count } of runs) {
+      for (let k = 0; k < count; k++) starts.push(offset + begin + k * stride)
+      offset += series.rows
     }
-    if (starts.length > 0) return Int32Array.from(starts)
-    throw new ArgumentError(`windows: ${name} has at most ${longest} steps in a row, a window takes ${past + future}`, {
-      op,
-      expected: `at least ${past + future} steps`,
-      got: String(longest),
-    })
-  }
-
-  #count(rows: number): number {
-    const { past, future, stride } = this.#options
-    return Math.max(0, Math.floor((rows - past - future) / stride) + 1)
-  }
-}
-
-/** A loader of windows: batches of past [B, P, I] and future [B, F, O], scaled. */
-export class WindowLoader extends Loader<{ past: Rows; future: Rows }> {
-  /** How the columns were scaled: `scaling.inverse(forecast)` gives the units of the data back. */
-  readonly scaling: Scaling
-
-  /** @internal */
-  constructor(
-    fields: { past: Rows; future: Rows },
-    options: { batch: number; shuffle?: boolean; seed?: number | bigint },
-    scaling: Scaling,
-  ) {
-    super(fields, options)
-    this.scaling = scaling
+    return Int32Array.from(starts)
   }
 }
 
@@ -209,11 +162,6 @@ class WindowRows extends Rows {
     const index = tensor(int64(positions)).to(this.#series.device)
     return this.#series.indexSelect(0, index).reshape([rows.length, length, this.#series.shape[1] as number])
   }
-}
-
-/** The row at a share of a series. */
-function at(rows: number, share: number): number {
-  return share === 1 ? rows : Math.floor(rows * share + 1e-9)
 }
 
 function total(series: readonly Table[]): number {
