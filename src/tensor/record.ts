@@ -15,9 +15,10 @@ export interface Meta {
 
 /** What an operation needs of a tensor: `id` 0 after its disposal. */
 export interface Handle extends Meta {
+  /** @internal */
   readonly id: number
   readonly requiresGrad: boolean
-  /** The program being recorded that computes it, if any. */
+  /** @internal The program being recorded that computes it, if any. */
   readonly program: Program | undefined
 }
 
