@@ -1,5 +1,6 @@
 // What several functions of this folder check of their arguments.
 import { ArgumentError } from '../errors.js'
+import { told } from '../told.js'
 
 /** Options must be an object. */
 export function object<T extends object>(given: T, name: string, op: string): T {
@@ -16,5 +17,5 @@ export function list<L extends ArrayLike<unknown>>(given: L, name: string, op: s
 
 function refused(given: unknown, name: string, expected: string, op: string): ArgumentError {
   const got = given === null ? 'null' : typeof given
-  return new ArgumentError(`${op}: ${name} must be ${expected}, got ${got}`, { op, expected, got })
+  return new ArgumentError(`${told(op)}: ${told(name)} must be ${expected}, got ${got}`, { op, expected, got })
 }

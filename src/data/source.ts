@@ -43,6 +43,7 @@ export function notASource(source: unknown, op: string): ArgumentError {
 /** All bytes of a stream. */
 export async function gather(stream: ByteStream, op: string): Promise<Uint8Array> {
   const pieces: Uint8Array[] = []
+  if (ArrayBuffer.isView(stream)) throw notASource(stream, op)
   for await (const piece of stream) pieces.push(bytesOf(piece, op))
   return Buffer.concat(pieces)
 }

@@ -3,7 +3,7 @@
 import { ArgumentError, ShapeError } from '../errors.js'
 import { full, type TensorOptions } from '../tensor/create.js'
 import type { FloatDType } from '../tensor/dtype.js'
-import { needOptions } from '../tensor/options.js'
+import { needFunction, needOptions } from '../tensor/options.js'
 import * as random from '../tensor/random.js'
 import { noGrad, scope } from '../tensor/scope.js'
 import { checkShape, elements, type Shape, show } from '../tensor/shape.js'
@@ -15,6 +15,7 @@ export type InitOptions = TensorOptions<FloatDType>
 
 /** A Variable of what `make` returns, whose temporaries are freed. */
 export function variable(make: () => Tensor): Variable {
+  needFunction(make, 'init.variable', 'make')
   return scope(() => noGrad(() => new Variable(make())))
 }
 

@@ -75,7 +75,8 @@ export interface ResidualMLPWeights {
  * Shapes: x […, D] → […, D]. Errors: `ERR_SHAPE`, `ERR_DTYPE`, `ERR_DEVICE`. As torch's `layer_norm`, `linear`, `gelu(approximate='tanh')`,
  * `linear`. Source: He et al. 2016 (identity shortcut); Xiong et al. 2020 (norm before the branch); Hendrycks and Gimpel 2016 (GELU).
  */
-export function residualMLP(x: Tensor, given: ResidualMLPWeights, { eps = 1e-5 }: { eps?: number } = {}): Tensor {
+export function residualMLP(x: Tensor, given: ResidualMLPWeights, options: { eps?: number } = {}): Tensor {
+  const { eps = 1e-5 } = needOptions(options, 'residualMLP')
   const { normWeight, normBias, weight1, bias1, weight2, bias2 } = needOptions(given, 'residualMLP')
   return call('residualMLP', [x, normWeight, normBias, weight1, bias1, weight2, bias2], { eps })
 }

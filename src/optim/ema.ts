@@ -4,6 +4,7 @@ import { tensor } from '../tensor/create.js'
 import { needOptions } from '../tensor/options.js'
 import { record, withGrad } from '../tensor/record.js'
 import { scope } from '../tensor/scope.js'
+import { iterable } from '../tensor/shape.js'
 import { entriesOfState, misfit, refuse, type StateDict } from '../tensor/state-dict.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { Variable } from '../tensor/variable.js'
@@ -44,8 +45,7 @@ export class EMA {
     const { decay = 0.999, warmup = false } = needOptions(options, op)
     this.decay = needNumber(decay, 'decay', op, 0, 1)
     this.warmup = needFlag(warmup, 'warmup', op)
-    const iterable = typeof needOptions(parameters, op)[Symbol.iterator] === 'function'
-    this.#parameters = iterable ? [...parameters] : []
+    this.#parameters = [...iterable(parameters, 'parameters', op)]
     if (this.#parameters.length === 0 || !this.#parameters.every((one) => one instanceof Variable)) {
       const [expected, got] = ['Variables', this.#parameters.length === 0 ? 'none' : 'something else']
       throw new ArgumentError(`${op}: parameters must be ${expected}, got ${got}`, { op, expected, got })

@@ -55,8 +55,9 @@ type DTypeOf<T> = T extends Float64Array
  */
 export function tensor<const T extends TensorData, D extends DType = DTypeOf<T>>(
   data: T,
-  { dtype, device: where = 'cpu', shape }: TensorOptions<D> & { shape?: Shape } = {},
+  options: TensorOptions<D> & { shape?: Shape } = {},
 ): Tensor<D> {
+  const { dtype, device: where = 'cpu', shape } = needOptions(options, 'tensor')
   const place = device(where, 'tensor')
   const { values, own } = ArrayBuffer.isView(data) ? fromView(data as TypedArray) : fromNested(data as Nested<number>)
   const found = values.shape

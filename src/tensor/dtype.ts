@@ -1,5 +1,6 @@
 // Element types: their codes on the wire, sizes, JavaScript arrays, and PyTorch's promotion between them.
 import { DTypeError } from '../errors.js'
+import { told } from '../told.js'
 import type { Device } from './device.js'
 
 /** Element types. `bfloat16` and `float16` have no JavaScript array: their bits are read as a `Uint16Array`. `float16` lives on CUDA devices only. */
@@ -72,10 +73,10 @@ export function checkDType(value: unknown, op: string, device: Device = 'cpu'): 
     })
   }
   if (isDType(value)) return value
-  throw new DTypeError(`${op}: dtype must be one of ${expected}, got ${String(value)}`, {
+  throw new DTypeError(`${op}: dtype must be one of ${expected}, got ${told(value)}`, {
     op,
     expected,
-    got: String(value),
+    got: told(value),
   })
 }
 

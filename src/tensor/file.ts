@@ -2,6 +2,7 @@
 import { resolve } from 'node:path'
 import { ArgumentError, CheckpointError } from '../errors.js'
 import { native } from '../native.js'
+import { told } from '../told.js'
 import { type DeviceLike, device } from './device.js'
 import { checkDType, type DType } from './dtype.js'
 import { unscope } from './lifetime.js'
@@ -50,13 +51,13 @@ export async function saveSafetensors(
       )
     }
     if (!(tensor instanceof Tensor))
-      throw new ArgumentError(`saveSafetensors: ${name} must be a tensor, got ${String(tensor)}`, {
+      throw new ArgumentError(`saveSafetensors: ${name} must be a tensor, got ${told(tensor)}`, {
         op: 'saveSafetensors',
         expected: 'a tensor',
-        got: String(tensor),
+        got: told(tensor),
       })
   }
-  for (const [key, value] of Object.entries(metadata)) {
+  for (const [key, value] of Object.entries(needOptions(metadata, 'saveSafetensors', 'metadata'))) {
     if (typeof value !== 'string')
       throw new ArgumentError(`saveSafetensors: metadata.${key} must be a string, got ${typeof value}`, {
         op: 'saveSafetensors',

@@ -29,6 +29,7 @@ function some(tensors: readonly Tensor[], op: string): Tensor {
 
 /** Elements of `a` where the condition holds, of `b` elsewhere; either may be a number. */
 export function where(condition: Tensor, a: Tensor | number, b: Tensor | number): Tensor {
+  needTensor(condition, 'where', 'condition')
   const [x, y] = [a, b].map((value) => (value instanceof Tensor ? value : undefined))
   const scalars = { ...(x ? {} : { a: operand('where', a) }), ...(y ? {} : { b: operand('where', b) }) }
   return call('where', [condition, x, y], scalars)

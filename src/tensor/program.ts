@@ -1,6 +1,6 @@
 // Sub-programs: functions recorded once and run again by the engine: checkpoint, customGrad, scan.
 import { ArgumentError, CaptureError, ShapeError } from '../errors.js'
-import { needFunction } from './options.js'
+import { needFunction, needOptions } from './options.js'
 import { into, newId, newSink, write } from './queue.js'
 import {
   type Handle,
@@ -202,8 +202,10 @@ export function scan<S extends Tree, X extends Tree, Y extends Tree, C extends T
   body: (state: S, x: X, constants: C) => { state: S; output: Y },
   init: S,
   xs: X,
-  { axis = 1, reverse = false, constants = [] as unknown as C }: ScanOptions<C> = {},
+  options: ScanOptions<C> = {},
 ): { state: S; output: Y } {
+  needFunction(body, 'scan', 'body')
+  const { axis = 1, reverse = false, constants = [] as unknown as C } = needOptions(options, 'scan')
   const states = leaves(init, 'scan')
   const sequences = leaves(xs, 'scan')
   const fixed = leaves(constants, 'scan')

@@ -7,6 +7,7 @@ import { type DeviceLike, device } from './device.js'
 import { checkDType, type DType, type FloatDType } from './dtype.js'
 import type { Draw } from './ops/create.js'
 import { needFunction, needOptions } from './options.js'
+import { needTensor } from './record.js'
 import { checkShape, elements, type Shape, whole } from './shape.js'
 import { call, type Tensor } from './tensor.js'
 
@@ -147,7 +148,8 @@ export function randint(
 }
 
 /** The numbers 0 … n−1 in random order. */
-export function permutation(n: number, { device: where = 'cpu' }: { device?: DeviceLike } = {}): Tensor<'int64'> {
+export function permutation(n: number, options: { device?: DeviceLike } = {}): Tensor<'int64'> {
+  const { device: where = 'cpu' } = needOptions(options, 'permutation')
   return call('permutation', [], {
     ...ambient.draw(whole(n, 'n', 'permutation')),
     n,
@@ -157,7 +159,8 @@ export function permutation(n: number, { device: where = 'cpu' }: { device?: Dev
 
 /** Zeroes each element with probability p and scales the rest by 1/(1−p). */
 export function dropout<D extends DType>(x: Tensor<D>, p: number): Tensor<D> {
-  if (!(p >= 0 && p <= 1))
+  needTensor(x, 'dropout')
+  if (typeof p !== 'number' || !(p >= 0 && p <= 1))
     throw new ArgumentError(`dropout: p must be within 0 … 1, got ${told(p)}`, {
       op: 'dropout',
       expected: '0 … 1',

@@ -1,5 +1,6 @@
 // Arguments of the functions here, checked before anything happens.
 import { ArgumentError } from '../errors.js'
+import { checkBuffer } from '../tensor/create.js'
 
 /** @throws ArgumentError unless the value is text. */
 export function checkText(value: unknown, op: string): string {
@@ -10,6 +11,7 @@ export function checkText(value: unknown, op: string): string {
 /** @throws ArgumentError unless the value can be gone through. */
 export function checkIterable<T>(value: Iterable<T>, op: string, what: string): Iterable<T> {
   const given = value as Iterable<T> | null | undefined
+  if (ArrayBuffer.isView(given)) checkBuffer(given, op)
   if (typeof given !== 'number' && typeof given?.[Symbol.iterator] === 'function') return value
   throw refuse(op, what, value)
 }
