@@ -16,9 +16,9 @@ export abstract class Layer extends Module {
 
   /**
    * From the gradient of the output of the last forward pass to that of its input; adds the gradients of the parameters to `grad`. Once after each
-   * forward pass.
+   * forward pass. Without `inputGradient` the first layer of a network is spared a product: what it gives then has no meaning.
    */
-  abstract backward(dy: Float32Array): Float32Array
+  abstract backward(dy: Float32Array, inputGradient?: boolean): Float32Array
 }
 
 export function elements(shape: Shape): number {

@@ -33,11 +33,11 @@ export class Linear extends Layer {
     return y
   }
 
-  backward(dy: Float32Array): Float32Array {
+  backward(dy: Float32Array, inputGradient = true): Float32Array {
     const [out, width] = this.weight.shape as [number, number]
     needGradient('linear', dy, this.#rows, out)
-    const dx = this.#dx.zeros(this.#rows * width)
-    affineBackward(dx, dy, this.#x, this.weight, this.bias, this.#rows)
+    const dx = this.#dx.zeros(inputGradient ? this.#rows * width : 0)
+    affineBackward(inputGradient ? dx : undefined, dy, this.#x, this.weight, this.bias, this.#rows)
     this.#rows = -1
     return dx
   }

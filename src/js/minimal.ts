@@ -76,7 +76,7 @@ export abstract class MinimalPass implements Pass {
     this.#out = out
   }
 
-  backward(dx: Float32Array, dOut: Columns, { batch, steps, lengths, reverse }: Sequence): void {
+  backward(dx: Float32Array | undefined, dOut: Columns, { batch, steps, lengths, reverse }: Sequence): void {
     const H = this.hiddenSize
     const width = this.#gates * H
     const p = this.#p.take(batch * steps * width)

@@ -170,8 +170,8 @@ export function affineGradients(
   n: number,
   k: number,
 ): void {
-  const dyT = scratch.left.take(n * rows)
-  const xT = scratch.right.take(k * rows)
+  const dyT = scratch.left.room(n * rows)
+  const xT = scratch.right.room(k * rows)
   transpose(dyT, dy, rows, n)
   transpose(xT, x, rows, k)
   addProduct(weight, dyT, xT, n, k, rows)
@@ -192,7 +192,7 @@ export function addInputGradient(
   n: number,
   k: number,
 ): void {
-  const weightT = scratch.left.take(n * k)
+  const weightT = scratch.left.room(n * k)
   transpose(weightT, weight, n, k)
   addProduct(dx, dy, weightT, rows, k, n)
 }
@@ -209,9 +209,9 @@ export function affineOf(
   affine(y, x, weight.data, bias?.data, rows, n, k)
 }
 
-/** `affineGradients` and `addInputGradient` by parameters; dx must hold zeros, or what is to be added to. */
+/** `affineGradients` and `addInputGradient` by parameters; dx must hold zeros, or what is to be added to, and is not computed where absent. */
 export function affineBackward(
-  dx: Float32Array,
+  dx: Float32Array | undefined,
   dy: Float32Array,
   x: Float32Array,
   weight: Parameter,
@@ -220,5 +220,5 @@ export function affineBackward(
 ): void {
   const [n, k] = weight.shape as [number, number]
   affineGradients(dy, x, weight.grad, bias?.grad, rows, n, k)
-  addInputGradient(dx, dy, weight.data, rows, n, k)
+  if (dx !== undefined) addInputGradient(dx, dy, weight.data, rows, n, k)
 }

@@ -118,7 +118,7 @@ export abstract class RecurrentPass implements Pass {
     this.#out = out
   }
 
-  backward(dx: Float32Array, dOut: Columns, sequence: Sequence): void {
+  backward(dx: Float32Array | undefined, dOut: Columns, sequence: Sequence): void {
     const { batch, steps, lengths, reverse } = sequence
     const H = this.hiddenSize
     const width = this.gateCount * H
@@ -155,7 +155,8 @@ export abstract class RecurrentPass implements Pass {
     )
     const hidden = this.hiddenGradients(gates)
     affineGradients(hidden, this.#before(sequence), this.#weightHh.grad, this.#biasHh?.grad, rows, width, H)
-    addInputGradient(dx, gates, this.#weightIh.data, rows, width, this.#weightIh.shape[1] as number)
+    if (dx !== undefined)
+      addInputGradient(dx, gates, this.#weightIh.data, rows, width, this.#weightIh.shape[1] as number)
   }
 
   /** The h [B·T, H] that each step read. */

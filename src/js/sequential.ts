@@ -40,9 +40,10 @@ export class Sequential extends Layer {
     return y
   }
 
-  backward(dy: Float32Array): Float32Array {
+  backward(dy: Float32Array, inputGradient = true): Float32Array {
     let gradient = dy
-    for (const layer of [...this.layers].reverse()) gradient = layer.backward(gradient)
+    for (let i = this.layers.length - 1; i >= 0; i--)
+      gradient = (this.layers[i] as Layer).backward(gradient, i > 0 || inputGradient)
     return gradient
   }
 }

@@ -44,13 +44,13 @@ export interface Sequence {
 
 /** One layer in one direction. */
 export interface Pass {
-  /** [B, H]: set before `forward`, and the last state after it; `c` has no elements where there is none. */
+  /** The state, [B, H] each: set before `forward`, and the last one after it. Only an LSTM has `c`. */
   readonly h: Workspace
   readonly c: Workspace | undefined
   /** x [B·T, I] → out [B·T, H] */
   forward(x: Float32Array, out: Columns, sequence: Sequence): void
-  /** Adds to dx [B·T, I] and to the gradients of its parameters. */
-  backward(dx: Float32Array, dOut: Columns, sequence: Sequence): void
+  /** Adds to dx [B·T, I], where that is there, and to the gradients of its parameters. */
+  backward(dx: Float32Array | undefined, dOut: Columns, sequence: Sequence): void
   parameters(): Record<string, unknown>
 }
 
@@ -121,7 +121,7 @@ export abstract class Stacked extends Layer {
     return input
   }
 
-  backward(dy: Float32Array): Float32Array {
+  backward(dy: Float32Array, inputGradient = true): Float32Array {
     const { batch, steps } = this.#sequence
     const directions = this.bidirectional ? 2 : 1
     const stride = directions * this.hiddenSize
@@ -129,11 +129,12 @@ export abstract class Stacked extends Layer {
     let gradient = dy
     for (let k = this.numLayers - 1; k >= 0; k--) {
       const width = k === 0 ? this.inputSize : stride
-      const dx = (this.#gradients[k] as Workspace).zeros(batch * steps * width)
+      const needed = k > 0 || inputGradient
+      const dx = (this.#gradients[k] as Workspace).zeros(needed ? batch * steps * width : 0)
       for (let d = 0; d < directions; d++) {
         const columns = { data: gradient, at: d * this.hiddenSize, stride }
         const pass = this.#passes[k * directions + d] as Pass
-        pass.backward(dx, columns, { ...this.#sequence, reverse: d === 1 })
+        pass.backward(needed ? dx : undefined, columns, { ...this.#sequence, reverse: d === 1 })
       }
       gradient = dx
     }

@@ -13,6 +13,12 @@ export class Workspace {
     return this.#view
   }
 
+  /** At least `size` elements, of any content: for sizes that change from call to call, where a view of each would be an object more. */
+  room(size: number): Float32Array {
+    if (this.#store.length < size) this.#store = new Float32Array(size)
+    return this.#store
+  }
+
   /** `size` zeros. */
   zeros(size: number): Float32Array {
     return this.take(size).fill(0)

@@ -119,6 +119,23 @@ test('a classifier of symbols, with an embedding, a norm, blocks along depth and
   expectEqual(losses, expected, 'losses')
 })
 
+test('without the gradient of the input the others are the same', () => {
+  const model = new js.Sequential(new js.GRU(I, H, { numLayers: 2, bidirectional: true }), new js.Linear(2 * H, 2))
+  const single = new js.Linear(I, 2)
+  for (const layer of [model, single]) {
+    const x = numbers(B * T * I)
+    const gradients = [true, false].map((needed) => {
+      const dy = numbers(layer.forward(x, [B, T, I]).length, 2)
+      layer.backward(dy, needed)
+      const all = [...layer.parameters().values()].map(({ grad }) => [...grad])
+      for (const { grad } of layer.parameters().values()) grad.fill(0)
+      return all
+    })
+    expect(gradients[1]).toEqual(gradients[0])
+    expect(gradients[0]?.flat().some((g) => g !== 0)).toBe(true)
+  }
+})
+
 test('clipping scales gradients as the native one', async () => {
   const layer = new js.Linear(I, H)
   const module = new nn.Linear(I, H)

@@ -25,7 +25,7 @@ await serve(`quarterturn/js, Node ${process.version}`, () => {
   return (i) => {
     const { x, y } = batches[i]
     const error = loss.forward(model.forward(x, [B, T, I]), y)
-    model.backward(loss.backward())
+    model.backward(loss.backward(), false) // no side computes the gradient of x
     optimizer.step()
     return error
   }
