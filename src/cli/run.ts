@@ -4,11 +4,12 @@ import { QuarterturnError } from '../errors.js'
 import { editDistance } from '../text/edit-distance.js'
 import { bench } from './bench/bench.js'
 import { type Arguments, type Command, Failure, type Terminal, UsageError } from './command.js'
+import { cuda } from './cuda.js'
 import { doctor } from './doctor.js'
 import { pronounce } from './pronounce.js'
 import { version } from './version.js'
 
-const commands: Readonly<Record<string, Command>> = { pronounce, doctor, bench }
+const commands: Readonly<Record<string, Command>> = { pronounce, doctor, bench, cuda }
 
 /** Runs one command line. The exit codes: 0 done, 1 failed, 2 wrong usage. */
 export async function run(argv: readonly string[], terminal: Terminal): Promise<number> {
