@@ -84,7 +84,7 @@ export async function measureAll<M extends Module, B>(
     })
     if (tallies.length > 0) {
       const { prediction, target } = outputs ?? usual(model, batch, op)
-      for (const [name, tally] of tallies) called(name, op, () => tally.add(prediction, target))
+      for (const [name, tally] of tallies) called(name, op, () => tally.gather(prediction, target))
     }
     return values
   }

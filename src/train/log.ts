@@ -1,5 +1,5 @@
 // The logs of a run: run.json, epochs.csv and events.jsonl in a folder. A disk that fails later costs the logs, never the training.
-import { appendFile, mkdir, open, rename, writeFile } from 'node:fs/promises'
+import { appendFile, type FileHandle, mkdir, open, rename, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { writeNumber } from './checkpoints.js'
 import type { RunEvent } from './events.js'
@@ -7,6 +7,8 @@ import type { EpochRecord } from './history.js'
 import { fileError } from './lock.js'
 import type { MetricValue } from './metrics/index.js'
 
+/** How long the samples of steps may wait to be written; anything else that is told takes them along. */
+const MS_PER_WRITE = 1000
 /** How much of the end of a file is searched for its last line. */
 const TAIL_BYTES = 1 << 16
 
@@ -20,6 +22,9 @@ export class RunLog {
   #text = ''
   #rows: EpochRecord[] = []
   #writing: Promise<void> | undefined
+  #due: NodeJS.Timeout | undefined
+  /** events.jsonl, open for appending. */
+  #file: FileHandle | undefined
   #failed = false
 
   private constructor(folder: string, records: readonly EpochRecord[]) {
@@ -40,7 +45,7 @@ export class RunLog {
     try {
       await mkdir(path, { recursive: true })
       const log = new RunLog(path, records)
-      await cutTail(log.#lines)
+      log.#file = await opened(log.#lines)
       await log.#renewTable()
       log.#writing = log.#write(async () => log.#describe(await description))
       return log
@@ -54,12 +59,20 @@ export class RunLog {
     if (this.#failed) return
     this.#text += line(told(event))
     if (event.type === 'epoch') this.#rows.push(event.metrics)
-    this.#writing ??= this.#write()
+    if (event.type !== 'step') this.#writing ??= this.#write()
+    else
+      this.#due ??= setTimeout(() => {
+        this.#due = undefined
+        this.#writing ??= this.#write()
+      }, MS_PER_WRITE).unref()
   }
 
   /** Waits until all is written. */
   async close(): Promise<void> {
+    clearTimeout(this.#due)
     await this.#writing
+    if (!this.#failed) await this.#write()
+    await this.#file?.close().catch(() => {})
   }
 
   async #write(begin?: () => Promise<void>): Promise<void> {
@@ -69,7 +82,7 @@ export class RunLog {
         const [text, rows] = [this.#text, this.#rows]
         this.#text = ''
         this.#rows = []
-        await appendFile(this.#lines, text)
+        await this.#file?.appendFile(text)
         for (const row of rows) await this.#addRow(row)
       }
     } catch (cause) {
@@ -85,7 +98,7 @@ export class RunLog {
 
   async #describe(description: object): Promise<void> {
     await replace(this.#description, `${JSON.stringify(description, writeNumber, 2)}\n`)
-    await appendFile(this.#lines, line({ type: 'run', ...description }))
+    await this.#file?.appendFile(line({ type: 'run', ...description }))
   }
 
   async #addRow(record: EpochRecord): Promise<void> {
@@ -134,8 +147,8 @@ async function replace(path: string, text: string): Promise<void> {
   await rename(aside, path)
 }
 
-/** Cuts off what follows the last end of a line; makes the file if there is none. */
-async function cutTail(path: string): Promise<void> {
+/** Opens a file of lines for appending, made if there is none, and cuts off what follows the last end of a line. */
+async function opened(path: string): Promise<FileHandle> {
   const file = await open(path, 'a+')
   try {
     const { size } = await file.stat()
@@ -143,7 +156,9 @@ async function cutTail(path: string): Promise<void> {
     const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(size - from), position: from })
     const end = buffer.subarray(0, bytesRead).lastIndexOf('\n')
     if (bytesRead > 0 && end !== bytesRead - 1) await file.truncate(from + end + 1)
-  } finally {
+    return file
+  } catch (error) {
     await file.close()
+    throw error
   }
 }

@@ -3,7 +3,7 @@ import { stack } from '../../tensor/functions.js'
 import { whole } from '../../tensor/shape.js'
 import type { Tensor } from '../../tensor/tensor.js'
 import { taken } from '../check.js'
-import { type ClassOptions, compared } from './classes.js'
+import { type ClassOptions, compared, named } from './classes.js'
 import { Metric } from './metric.js'
 
 /**
@@ -14,8 +14,8 @@ export function accuracy(options: ClassOptions = {}): Metric {
   const given = taken(options, 'accuracy')
   return new Metric({
     sums(prediction, target) {
-      const { classes, target: wanted, counted } = compared('accuracy', prediction, target, given)
-      return share(classes.eq(wanted).logicalAnd(counted), counted)
+      const { target: wanted, counted, count } = compared('accuracy', prediction, target, given)
+      return share(named(prediction, target, given).eq(wanted).logicalAnd(counted), count)
     },
     figure,
   })
@@ -31,16 +31,16 @@ export function topKAccuracy(k: number, options: Pick<ClassOptions, 'ignoreIndex
   whole(k, 'k', 'topKAccuracy', 1)
   return new Metric({
     sums(prediction, target) {
-      const { target: wanted, counted } = compared('topKAccuracy', prediction, target, given)
+      const { target: wanted, counted, count } = compared('topKAccuracy', prediction, target, given)
       const { indices } = prediction.topk(k)
-      return share(indices.eq(wanted.unsqueeze(-1)).any(-1).logicalAnd(counted), counted)
+      return share(indices.eq(wanted.unsqueeze(-1)).any(-1).logicalAnd(counted), count)
     },
     figure,
   })
 }
 
-function share(right: Tensor, counted: Tensor): Tensor {
-  return stack([right.sum(), counted.sum()])
+function share(right: Tensor, count: Tensor): Tensor {
+  return stack([right.sum(), count])
 }
 
 function figure([right = 0, count = 0]: Float64Array): number {

@@ -12,15 +12,34 @@ export interface ClassOptions {
 }
 
 export interface Compared {
-  /** int64, in the shape of the target. */
-  classes: Tensor<'int64'>
   target: Tensor<'int64'>
   /** Which targets count. */
   counted: Tensor<'bool'>
+  /** How many do: a scalar. */
+  count: Tensor<'int64'>
+}
+
+/** What was worked out last for a prediction: the metrics of a batch ask for the same. Gone with the scope that it was made in. */
+const classesOf = new WeakMap<Tensor, { rank: number; threshold: number; classes: Tensor<'int64'> }>()
+const targetsOf = new WeakMap<Tensor, { ignoreIndex: number; compared: Compared }>()
+
+/**
+ * The classes of predictions, int64 in the shape of the target: scores […, C] for a target […] by their largest; scores […] by the threshold; whole
+ * numbers are classes already.
+ */
+export function named(prediction: Tensor, target: Tensor, { threshold = 0 }: ClassOptions): Tensor<'int64'> {
+  const known = classesOf.get(prediction)
+  if (known?.rank === target.rank && known.threshold === threshold && !known.classes.isDisposed) return known.classes
+  const classes =
+    prediction.rank > target.rank
+      ? prediction.argmax(-1)
+      : (isFloat(prediction.dtype) ? prediction.gt(threshold) : prediction).to('int64')
+  classesOf.set(prediction, { rank: target.rank, threshold, classes })
+  return classes
 }
 
 /**
- * The classes of predictions: scores […, C] for a target […] by their largest; scores […] by the threshold; whole numbers are classes already.
+ * The targets of predictions, and which of them count.
  *
  * @throws ShapeError, DTypeError
  */
@@ -28,15 +47,16 @@ export function compared(
   op: string,
   prediction: Tensor,
   target: Tensor,
-  { ignoreIndex = -100, threshold = 0 }: ClassOptions,
+  { ignoreIndex = -100 }: ClassOptions,
 ): Compared {
   checkTarget(op, prediction, target)
+  const known = targetsOf.get(target)
+  if (known?.ignoreIndex === ignoreIndex && !known.compared.count.isDisposed) return known.compared
   const wanted = target.to('int64')
-  const classes =
-    prediction.rank > target.rank
-      ? prediction.argmax(-1)
-      : (isFloat(prediction.dtype) ? prediction.gt(threshold) : prediction).to('int64')
-  return { classes, target: wanted, counted: wanted.ne(ignoreIndex) }
+  const counted = wanted.ne(ignoreIndex)
+  const result = { target: wanted, counted, count: counted.sum() as Tensor<'int64'> }
+  targetsOf.set(target, { ignoreIndex, compared: result })
+  return result
 }
 
 /** Whether predictions hold a score for each class, beside one for each target. */

@@ -6,7 +6,7 @@ import { cat } from '../../tensor/functions.js'
 import { whole } from '../../tensor/shape.js'
 import type { Tensor } from '../../tensor/tensor.js'
 import { taken } from '../check.js'
-import { type ClassOptions, compared } from './classes.js'
+import { type ClassOptions, compared, named } from './classes.js'
 import { Metric, type MetricValue } from './metric.js'
 
 export interface ConfusionOptions extends ClassOptions {
@@ -97,15 +97,15 @@ function counted<V extends MetricValue>(
   if (options.classes !== undefined) whole(options.classes, 'classes', op, 1)
   return new Metric<V>({
     sums(prediction, target) {
-      const { classes, target: wanted, counted } = compared(op, prediction, target, options)
+      const { target: wanted, counted, count } = compared(op, prediction, target, options)
       const size = countOf(op, prediction, target, options.classes)
       const ids = arange(0, size, { device: target.device })
       const rows = oneHot(wanted, ids)
         .logicalAnd(counted.reshape([-1, 1]))
         .to('float32')
       // Sums of ones: exact in float32 up to 2²⁴ rows of a batch.
-      const matrix = rows.transpose().matmul(oneHot(classes, ids).to('float32'))
-      return cat([matrix.to('float64').reshape([-1]), counted.sum().to('float64').reshape([1])])
+      const matrix = rows.transpose().matmul(oneHot(named(prediction, target, options), ids).to('float32'))
+      return cat([matrix.to('float64').reshape([-1]), count.to('float64').reshape([1])])
     },
     figure(sums) {
       const size = Math.round(Math.sqrt(Math.max(0, sums.length - 1)))

@@ -69,24 +69,26 @@ export class Tally<V extends MetricValue = number> {
    * @throws ShapeError or DTypeError for predictions that the metric cannot compare with the target.
    */
   add(prediction: Tensor, target: Tensor): void {
+    noGrad(() => scope(() => this.gather(prediction, target)))
+  }
+
+  /** The same within a scope of the caller, where what one metric works out serves the others. @internal */
+  gather(prediction: Tensor, target: Tensor): void {
     checkTensor(prediction, 'prediction', 'Metric')
     checkTensor(target, 'target', 'Metric')
+    const sums: unknown = this.#rule.sums(prediction, target)
+    if (!(sums instanceof Tensor)) throw refused('Metric', 'what sums returns', 'a tensor', sums)
     const before = this.#sums
-    this.#sums = noGrad(() =>
-      scope(() => {
-        const sums: unknown = this.#rule.sums(prediction, target)
-        if (!(sums instanceof Tensor)) throw refused('Metric', 'what sums returns', 'a tensor', sums)
-        const exact = sums.to('float64')
-        if (before === undefined) return exact.clone()
-        if (sameShape(before.shape, exact.shape)) return before.add(exact)
-        const [expected, got] = [show(before.shape), show(exact.shape)]
-        throw new ShapeError(`Metric: the sums of each batch must be ${expected}, got ${got}`, {
-          op: 'Metric',
-          expected,
-          got,
-        })
-      }),
-    )
+    const exact = sums.to('float64')
+    if (before !== undefined && !sameShape(before.shape, exact.shape)) {
+      const [expected, got] = [show(before.shape), show(exact.shape)]
+      throw new ShapeError(`Metric: the sums of each batch must be ${expected}, got ${got}`, {
+        op: 'Metric',
+        expected,
+        got,
+      })
+    }
+    this.#sums = before === undefined ? exact.clone() : before.add(exact)
     // It outlives the scope of the batch.
     unscope(this.#sums)
     before?.dispose()
