@@ -47,8 +47,9 @@ export async function runStudy<S extends object>(
       manualSeed(seed)
       const begin = performance.now()
       const outcome = await run(seed, study.settings)
-      done[seed] = { ...outcome, seconds: (performance.now() - begin) / 1000 }
-      say(`${variant}, seed ${seed}: ${shown(done[seed])}`)
+      const measured = { ...outcome, seconds: (performance.now() - begin) / 1000 }
+      done[seed] = measured
+      say(`${variant}, seed ${seed}: ${shown(measured)}`)
       write(file, `${JSON.stringify({ name: study.name, settings: study.settings, runs }, null, 1)}\n`)
     }
   }
