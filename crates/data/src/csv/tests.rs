@@ -128,3 +128,21 @@ fn a_large_table_is_the_same_as_its_rows_one_by_one() {
     let words = words(&table, "word");
     assert!((0..count).all(|k| words[k as usize] == if k % 7 == 0 { format!("w\n{k}") } else { format!("w{k}") }));
 }
+
+#[test]
+fn blank_lines_leave_no_gap_where_pieces_meet() {
+    let count = 200_000;
+    let mut text = String::from("k,word,single\r\n");
+    for k in 0..count {
+        write!(text, "{k},w{k},-{}.25\r\n{}", k % 1000, if k % 3 == 0 { "\r\n\n" } else { "" }).unwrap();
+    }
+    let options = Options { kinds: HashMap::from([("single".into(), Kind::Float32)]), ..Options::default() };
+    for size in [None, Some(text.len() as u64), Some(7)] {
+        let table = read(text.as_bytes(), size, &options).unwrap();
+        assert_eq!(table.rows, count);
+        assert!(numbers(&table, "k").iter().zip(0..).all(|(value, k)| *value == f64::from(k)));
+        assert!(words(&table, "word").iter().zip(0..).all(|(word, k)| *word == format!("w{k}")));
+        let Values::Float32(single) = &table.columns[2].values else { panic!("{:?}", table.columns[2].kind) };
+        assert!(single.iter().zip(0..).all(|(value, k)| *value == -((k % 1000) as f32 + 0.25)));
+    }
+}
