@@ -82,6 +82,8 @@ export interface Carrier<P extends object = object, S extends Tree = Tree> {
   /** Whether a layer writes from a normalised stream where this is along depth. @default true */
   readonly preNorm?: boolean
   readonly parallelForm?: ParallelForm
+  /** Whether one step of a stream is quicker as a sequence of one in the parallel form. @default false */
+  readonly quick?: boolean
   parameters(sizes: Sizes): P
   initialState(sizes: StateSizes): S
   /** The state along depth where the stream x [N, width] enters it. By default every part of its shape becomes x. */
@@ -96,9 +98,6 @@ export interface Carrier<P extends object = object, S extends Tree = Tree> {
   /** Multiply-adds times two of one step, of one row; `steps` matters where the state grows. */
   flops(sizes: { width: number; steps: number }): number
 }
-
-/** Makes carriers: what `Stack` takes. */
-export type CarrierFactory<O = object> = (options?: O) => Carrier
 
 /** An error that names the carrier and the rule it breaks. */
 export function broken(

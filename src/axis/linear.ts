@@ -25,6 +25,7 @@ export function minLSTM(): Carrier<Gates, Hidden> {
     row: { a: 'f/(f + i)', b: 'i/(f + i)' },
     linear: true,
     parallelForm: 'scan',
+    quick: true,
     parameters: ({ width }) => gates(3, width),
     initialState: (sizes) => ({ h: stream(sizes) }),
     step({ weightIh, biasIh }, { h }, x) {
@@ -49,6 +50,7 @@ export function minGRU(): Carrier<Gates, Hidden> {
     row: { a: '1 − z', b: 'z' },
     linear: true,
     parallelForm: 'scan',
+    quick: true,
     parameters: ({ width }) => gates(2, width),
     initialState: (sizes) => ({ h: stream(sizes) }),
     step({ weightIh, biasIh }, { h }, x) {

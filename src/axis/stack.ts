@@ -225,8 +225,14 @@ export class Stack extends Module {
 
   #one(write: Write, r: Tensor, old: Tree, context: Context): Stepped<Tree> {
     const { alongTime } = this
+    const parameters = write.time as object
+    const whole = alongTime.kernel ?? (alongTime.quick ? alongTime.parallel : undefined)
+    if (whole) {
+      const { state, output } = whole(parameters, r.unsqueeze(1), old, context)
+      return { state, output: output.squeeze(1) }
+    }
     const noise = alongTime.noise?.([r.shape[0] as number, 1, this.width], context)?.select(1, 0)
-    return stepped(alongTime, write.time as object, old, r, { ...context, noise })
+    return stepped(alongTime, parameters, old, r, { ...context, noise })
   }
 
   /** One step along time, whose inputs lie along depth. */
