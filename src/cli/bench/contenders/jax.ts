@@ -103,12 +103,11 @@ function open(jax: Jax, spec: Spec): Model<{ x: Arr; y: Arr }> {
 
 function recurrent(jax: Jax, spec: Spec): (p: Tree, x: Arr) => Arr {
   const { numpy: np, nn } = jax
-  const { kind, batch, steps, inputSize, hiddenSize } = spec
-  const gates = kind === 'lstm' ? 4 : 3
+  const { kind, batch, steps, hiddenSize } = spec
   return (p, x) => {
-    const wx = np.matmul(x.reshape([batch * steps, inputSize]), p.weight_ih_l0 as Arr)
-    const all = wx.reshape([batch, steps, gates * hiddenSize])
-    const at = (t: number) => all.ref.slice([], t, [])
+    // A product for each step: slices of one product of all steps would each have a gradient as large as the whole, 15 times as slow.
+    const weight = p.weight_ih_l0 as Arr
+    const at = (t: number) => np.matmul(x.ref.slice([], t, []), weight.ref)
     const recur = p.weight_hh_l0
     let h = np.zeros([batch, hiddenSize])
     let c = np.zeros([batch, hiddenSize])
@@ -132,7 +131,8 @@ function recurrent(jax: Jax, spec: Spec): (p: Tree, x: Arr) => Arr {
       }
     }
     c.dispose()
-    all.dispose()
+    x.dispose()
+    weight.dispose()
     recur?.dispose()
     return np.matmul(h, p['head.weight'] as Arr).add(p['head.bias'] as Arr)
   }
