@@ -1,6 +1,7 @@
 // One field of a dataset: rows that live once in the engine, from which batches are gathered there.
 import { ArgumentError, DTypeError, OutOfRangeError, ShapeError } from '../errors.js'
-import { checkBuffer, type TypedArray, tensor } from '../tensor/create.js'
+import { checkBuffer } from '../tensor/check-buffer.js'
+import { type TypedArray, tensor } from '../tensor/create.js'
 import type { Device } from '../tensor/device.js'
 import type { DType } from '../tensor/dtype.js'
 import { unscope } from '../tensor/lifetime.js'

@@ -1,6 +1,7 @@
 // Table: typed columns of equal length, as readCsv gives them and windows takes them.
 import { ArgumentError, DTypeError, OutOfRangeError, ShapeError } from '../errors.js'
-import { checkBuffer, type TensorOptions } from '../tensor/create.js'
+import { checkBuffer } from '../tensor/check-buffer.js'
+import type { TensorOptions } from '../tensor/create.js'
 import { device as checkDevice } from '../tensor/device.js'
 import { checkDType, type DType } from '../tensor/dtype.js'
 import { stageColumns } from '../tensor/queue.js'

@@ -1,6 +1,7 @@
 // Making tensors: from JavaScript data, constants and ranges.
 import { ArgumentError, DTypeError, OutOfRangeError, ShapeError } from '../errors.js'
 import { told } from '../told.js'
+import { checkBuffer } from './check-buffer.js'
 import { type DeviceLike, device } from './device.js'
 import { type ArrayOf, checkDType, type DType, dtypes } from './dtype.js'
 import { needOptions } from './options.js'
@@ -90,30 +91,6 @@ function fromView(data: TypedArray): { values: Flat; own: DType } {
   if (data instanceof DataView || !('length' in data))
     throw new ArgumentError('tensor: a DataView has no elements; pass a typed array', { op: 'tensor' })
   return { values: { flat: data, shape: [data.length] }, own }
-}
-
-/** A buffer must be readable now and stay as it is while it is copied. */
-export function checkBuffer(data: ArrayBufferView, op = 'tensor'): void {
-  const { buffer } = data
-  const refuse = (what: string): never => {
-    throw new ArgumentError(`${op}: ${what}; pass a copy made with slice()`, { op, got: what })
-  }
-  if (!ArrayBuffer.isView(data)) refuse('this is no typed array')
-  if (typeof SharedArrayBuffer !== 'undefined' && buffer instanceof SharedArrayBuffer)
-    refuse('a shared buffer may change while it is read')
-  if ((buffer as ArrayBuffer & { resizable?: boolean }).resizable) refuse('a resizable buffer may change its length')
-  if (isDetached(buffer as ArrayBuffer)) refuse('the buffer is detached')
-}
-
-function isDetached(buffer: ArrayBuffer & { detached?: boolean }): boolean {
-  if (buffer.detached !== undefined) return buffer.detached
-  try {
-    // Before Node 21 a detached buffer shows only by refusing a view.
-    new Uint8Array(buffer)
-    return false
-  } catch {
-    return true
-  }
 }
 
 type Leaf = number | boolean | bigint

@@ -1,6 +1,6 @@
 // Arguments of the functions here, checked before anything happens.
 import { ArgumentError } from '../errors.js'
-import { checkBuffer } from '../tensor/create.js'
+import { checkBuffer } from '../tensor/check-buffer.js'
 
 /** @throws ArgumentError unless the value is text. */
 export function checkText(value: unknown, op: string): string {
