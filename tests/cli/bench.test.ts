@@ -87,14 +87,14 @@ describe('contenders', () => {
       'brain.js': 'throw new Error("not on this Node")',
       'onnxruntime-node': CONSTANT_ORT,
     })
-    const found = await report(root, '--only', 'lstm', '--patience', '10')
+    const found = await report(root, '--only', 'lstm', '--patience', '30')
     const about = Object.fromEntries(found.contenders.map((each) => [each.id, each]))
     expect(about['tfjs-cpu']).toMatchObject({
       state: 'failed',
       why: expect.stringMatching(/ended by SIGABRT|exit code/),
     })
     expect(about['tfjs-wasm']).toMatchObject({ state: 'absent', install: 'npm i @tensorflow/tfjs-backend-wasm' })
-    expect(about.jax).toMatchObject({ state: 'failed', why: 'no answer within 10 s' })
+    expect(about.jax).toMatchObject({ state: 'failed', why: 'no answer within 30 s' })
     expect(about.brain).toMatchObject({ state: 'failed', why: 'not on this Node' })
     expect(about.onnx).toMatchObject({ state: 'present', about: 'ONNX Runtime 9.8.7, cpu, 1 thread(s)' })
     const entries = Object.fromEntries(found.cases[0]!.entries.map((each) => [each.id, each]))
@@ -141,7 +141,7 @@ describe('the real task', () => {
     expect(task?.entries.map(({ id }) => id)).toEqual(['native', 'js'])
     // On a slow machine the time may be up before; then it says how far it came.
     for (const each of task?.entries ?? [])
-      if ('why' in each) expect(each.why).toMatch(/^loss \d\.\d\d after 8 s$/)
+      if ('why' in each) expect(each.why).toMatch(/^loss \d\.\d\d after \d+ s$/)
       else expect(each.curve.at(-1)?.[1]).toBeLessThanOrEqual(1)
   })
 })
@@ -220,7 +220,7 @@ describe('the page', () => {
     const open: string[] = []
     const text = html.replace(/<style>[\s\S]*?<\/style>/, '')
     for (const [, close, name, , empty] of text.matchAll(
-      /<(\/?)([a-z][a-z0-9]*)((?:\s+[a-zA-Z-]+="[^"<>]*")*)\s*(\/?)>/g,
+      /<(\/?)([a-z][a-z0-9]*)((?:\s+[a-zA-Z][a-zA-Z0-9-]*="[^"<>]*")*)\s*(\/?)>/g,
     )) {
       if (close === '/') expect(open.pop()).toBe(name)
       else if (empty !== '/' && name !== 'meta') open.push(name as string)
@@ -228,7 +228,9 @@ describe('the page', () => {
     expect(open).toEqual([])
     // Whatever is no tag is escaped.
     expect(
-      text.replace(/<!doctype html>/, '').replace(/<(\/?)([a-z][a-z0-9]*)((?:\s+[a-zA-Z-]+="[^"<>]*")*)\s*(\/?)>/g, ''),
+      text
+        .replace(/<!doctype html>/, '')
+        .replace(/<(\/?)([a-z][a-z0-9]*)((?:\s+[a-zA-Z][a-zA-Z0-9-]*="[^"<>]*")*)\s*(\/?)>/g, ''),
     ).not.toMatch(/[<>]/)
     expect(html).toContain('did not start: &lt;b&gt;&amp;&quot;broken')
   })
