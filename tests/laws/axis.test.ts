@@ -206,11 +206,13 @@ describe('forms', () => {
   test.each(forms)('%s in %s over %i steps: parallel is recurrent', async (name, dtype, T, bound, make) => {
     const net = stack({ layers: 1, alongTime: make(), alongDepth: axis.plain(), norm: 'layer' }, dtype).eval()
     const x = input(T, dtype, 1)
-    const outputs: Vec[] = []
-    for (const form of [make().parallelForm as axis.Form, 'recurrent'] as const) {
-      net.form = form
-      outputs.push(await numbers(net.forward(x)))
-    }
+    // Where the state grows, the recurrent form costs T²: it takes over for the last steps, whose state is that of all before.
+    const head = make().grows ? Math.max(0, T - 64) : 0
+    net.form = make().parallelForm as axis.Form
+    const whole = await numbers(net.forward(x).slice(1, head))
+    const before = head > 0 ? net.run(x.slice(1, 0, head)).state : undefined
+    net.form = 'recurrent'
+    const outputs = [whole, await numbers(net.run(x.slice(1, head), before).output)]
     law(
       'par',
       `axis ${name} ${dtype}, T=${T}: ${make().parallelForm} ≡ recurrent`,
