@@ -2,6 +2,7 @@
 import { ArgumentError } from '../errors.js'
 import { Generator, generator } from '../tensor/random.js'
 import { whole } from '../tensor/shape.js'
+import { told } from '../told.js'
 import { list, object } from './check.js'
 import { shuffle } from './order.js'
 
@@ -116,8 +117,9 @@ export function classWeights(labels: ArrayLike<number | bigint>, classes?: numbe
 
 function check(shares: Shares, op: string): Required<Shares> {
   const { validation, test = 0 } = object(shares, 'shares', op)
-  if (validation > 0 && test >= 0 && validation + test < 1) return { validation, test }
-  const got = `${validation} and ${test}`
+  const numbers = typeof validation === 'number' && typeof test === 'number'
+  if (numbers && validation > 0 && test >= 0 && validation + test < 1) return { validation, test }
+  const got = `${told(validation)} and ${told(test)}`
   throw new ArgumentError(`${op}: validation must be > 0, test ≥ 0, and both together below 1, got ${got}`, {
     op,
     expected: 'shares with a sum below 1',

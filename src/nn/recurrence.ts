@@ -41,7 +41,8 @@ export interface SequenceOptions extends ScanOptions {
   recompute?: number
 }
 
-function attributesOf({ reverse = false, implementation = 'quarterturn', recompute = 0 }: SequenceOptions, op: string) {
+function attributesOf(options: SequenceOptions, op: string) {
+  const { reverse = false, implementation = 'quarterturn', recompute = 0 } = needOptions(options, op)
   return { reverse, implementation, recompute: whole(recompute, 'recompute', op) }
 }
 

@@ -2,6 +2,7 @@
 import { ArgumentError, CheckpointError } from '../errors.js'
 import { needOptions } from '../tensor/options.js'
 import { whole } from '../tensor/shape.js'
+import { told } from '../told.js'
 import { Optimizer } from './optimizer.js'
 import { needNumber } from './options.js'
 
@@ -54,11 +55,11 @@ export class ReduceOnPlateau {
     const { mode = 'min', factor = 0.1, patience = 10, threshold = 1e-4 } = needOptions(options, op)
     const { absolute = false, cooldown = 0, least = 0 } = options
     if (!(optimizer instanceof Optimizer)) {
-      const [expected, got] = ['an Optimizer', String(optimizer)]
+      const [expected, got] = ['an Optimizer', told(optimizer)]
       throw new ArgumentError(`${op}: the first argument must be ${expected}, got ${got}`, { op, expected, got })
     }
     if (mode !== 'min' && mode !== 'max') {
-      const [expected, got] = ["'min' or 'max'", String(mode)]
+      const [expected, got] = ["'min' or 'max'", told(mode)]
       throw new ArgumentError(`${op}: mode must be ${expected}, got ${got}`, { op, expected, got })
     }
     needNumber(factor, 'factor', op, 0, 1)
@@ -86,7 +87,7 @@ export class ReduceOnPlateau {
   /** Takes a measurement, and lowers the rates where it is time to. @returns whether it did. */
   step(value: number): boolean {
     if (typeof value !== 'number') {
-      const [op, expected, got] = ['ReduceOnPlateau.step', 'a number (await loss.item())', String(value)]
+      const [op, expected, got] = ['ReduceOnPlateau.step', 'a number (await loss.item())', told(value)]
       throw new ArgumentError(`${op}: the value must be ${expected}, got ${got}`, { op, expected, got })
     }
     const { factor, patience, cooldown, least } = this.#options

@@ -1,5 +1,6 @@
 // Operations as functions: those over several tensors, and the usual ones by name.
 import { ArgumentError } from '../errors.js'
+import { told } from '../told.js'
 import type { DType } from './dtype.js'
 import { needOptions } from './options.js'
 import { needTensor, record } from './record.js'
@@ -108,9 +109,9 @@ export function matrixNorm<D extends DType>(
       case Infinity:
         return a.abs().sum(columns, keep).amax(rows, keep)
       default:
-        throw new ArgumentError(`matrixNorm: order must be 'fro', 'nuc', 1, 2 or Infinity, got ${String(order)}`, {
+        throw new ArgumentError(`matrixNorm: order must be 'fro', 'nuc', 1, 2 or Infinity, got ${told(order)}`, {
           op: 'matrixNorm',
-          got: String(order),
+          got: told(order),
         })
     }
   })

@@ -125,8 +125,9 @@ export function randint(
   shape: Shape,
   low: number,
   high: number,
-  { device: where = 'cpu' }: { device?: DeviceLike } = {},
+  options: { device?: DeviceLike } = {},
 ): Tensor<'int64'> {
+  const { device: where = 'cpu' } = needOptions(options, 'randint')
   if (!Number.isSafeInteger(low) || !Number.isSafeInteger(high) || high <= low) {
     throw new ArgumentError(
       `randint: low and high must be whole numbers, low < high, got ${told(low)} and ${told(high)}`,

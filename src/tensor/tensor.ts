@@ -544,9 +544,9 @@ export class Tensor<D extends DType = DType> implements Handle {
     const clip = (position: number): number => Math.min(size, Math.max(0, position < 0 ? position + size : position))
     for (const position of [start, end]) {
       if (!Number.isInteger(position) && position !== Infinity) {
-        throw new ArgumentError(`slice: positions must be whole numbers, got ${String(position)}`, {
+        throw new ArgumentError(`slice: positions must be whole numbers, got ${told(position)}`, {
           op: 'slice',
-          got: String(position),
+          got: told(position),
         })
       }
     }
@@ -563,9 +563,9 @@ export class Tensor<D extends DType = DType> implements Handle {
     const at = axis(dim, this.rank, 'select')
     const size = this.shape[at] as number
     if (!Number.isInteger(index) || index < -size || index >= size) {
-      throw new OutOfRangeError(`select: index must be within ${-size} … ${size - 1}, got ${String(index)}`, {
+      throw new OutOfRangeError(`select: index must be within ${-size} … ${size - 1}, got ${told(index)}`, {
         op: 'select',
-        got: String(index),
+        got: told(index),
       })
     }
     const first = index < 0 ? index + size : index
@@ -694,7 +694,7 @@ function toNumber(value: number | bigint): number {
   if (value > BigInt(Number.MAX_SAFE_INTEGER) || value < BigInt(Number.MIN_SAFE_INTEGER)) {
     throw new OutOfRangeError(`item: ${value} is beyond ±2⁵³ and not exact as a number; read it with data()`, {
       op: 'item',
-      got: String(value),
+      got: told(value),
     })
   }
   return Number(value)

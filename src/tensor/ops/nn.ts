@@ -22,7 +22,7 @@ export function needVector(x: Input, size: number, name: string, what: string): 
 
 /** The last axes must be those that are normalised. */
 function needLast(x: Meta, shape: Shape, name: string): void {
-  if (shape.length === 0 || !sameShape(x.shape.slice(-shape.length), shape))
+  if (!Array.isArray(shape) || shape.length === 0 || !sameShape(x.shape.slice(-shape.length), shape))
     throw badShape(name, 'input', `[…, ${show(shape).slice(1)}`, x.shape)
 }
 
