@@ -135,7 +135,6 @@ function writing(): Finding {
       accessSync(parent, constants.W_OK)
       return { name, ok: true, text: `${folder} does not exist yet, and can be made` }
     }
-    mkdirSync(folder, { recursive: true })
     const file = join(folder, `doctor-${process.pid}`)
     writeFileSync(file, 'a test of quarterturn doctor\n')
     rmSync(file)
