@@ -120,7 +120,7 @@ function check(shares: Shares, op: string): Required<Shares> {
   const numbers = typeof validation === 'number' && typeof test === 'number'
   if (numbers && validation > 0 && test >= 0 && validation + test < 1) return { validation, test }
   const got = `${told(validation)} and ${told(test)}`
-  throw new ArgumentError(`${op}: validation must be > 0, test ≥ 0, and both together below 1, got ${got}`, {
+  throw new ArgumentError(`${told(op)}: validation must be > 0, test ≥ 0, and both together below 1, got ${got}`, {
     op,
     expected: 'shares with a sum below 1',
     got,
