@@ -97,8 +97,12 @@ async function serial(): Promise<number> {
     }
   }
   const medians = times.map((list) => quantile(list, 0.5))
-  for (const [k, ms] of medians.entries())
-    process.stderr.write(`T=${SERIAL_TIMES[k]}: ${((1e6 * ms) / TOKENS).toFixed(0)} ns per token\n`)
+  const stack = new axis.Stack({ width: SERIAL_WIDTH, layers: 1, alongTime: axis.minLSTM() })
+  for (const [k, ms] of medians.entries()) {
+    const steps = SERIAL_TIMES[k] as number
+    const { serialSteps } = axis.describe(stack, { steps })
+    process.stderr.write(`T=${steps}: ${((1e6 * ms) / TOKENS).toFixed(0)} ns per token, ${serialSteps} serial steps\n`)
+  }
   return 100 * (Math.max(...medians) / Math.min(...medians) - 1)
 }
 

@@ -64,6 +64,22 @@ describe('one carrier, two axes', () => {
     },
   )
 
+  test.each(cells)('E1: a quarter turn of %s, and another back, keep the outputs', async (name, make) => {
+    const time = stack({ layers: 1, alongTime: make(), alongDepth: axis.plain() })
+    const turned = axis.rotate(time)
+    const back = axis.rotate(turned.stack)
+    expect([turned.kept, back.kept, turned.fresh.length]).toEqual([true, true, 0])
+    const x = input(16)
+    const values = await numbers(time.forward(x))
+    const residuals = [turned.stack, back.stack].map(async (net) => apart(await numbers(net.forward(x)), values))
+    law(
+      'E1',
+      `axis.rotate(${name}), T=16, once and back: same outputs`,
+      Math.max(...(await Promise.all(residuals))),
+      1e-12,
+    )
+  })
+
   test('E1: the LSTM along depth is nn.LSTM along time', async () => {
     const depth = stack({ layers: 64, alongTime: axis.none(), alongDepth: axis.lstm(), tied: true, inject: 'sequence' })
     const net = new nn.LSTM(N, N, f64)
