@@ -243,7 +243,7 @@ describe('the page', () => {
   })
 
   it.skipIf(chromium === undefined)(
-    'is drawn by Chromium, light and dark, and fits a phone (skipped where there is no Chromium)',
+    'is drawn by Chromium, light and dark (skipped where there is no Chromium)',
     async () => {
       const sizes: number[] = []
       for (const [name, flags] of Object.entries({ light: [], dark: ['--blink-settings=preferredColorScheme=0'] })) {
