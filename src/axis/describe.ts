@@ -6,7 +6,8 @@ import { whole } from '../tensor/shape.js'
 import { tensorsIn } from '../tensor/tree.js'
 import type { Carrier, Form, Row } from './carrier.js'
 import { formOf } from './sequence.js'
-import type { Inject, Stack } from './stack.js'
+import type { Stack } from './stack.js'
+import type { Inject } from './stack-options.js'
 
 /** What is along one axis. */
 export interface AxisDescription extends Row {

@@ -60,10 +60,11 @@ export function lru(): Carrier<Unit, Complex> {
       const { size, angle } = of(p)
       const [vr, vi] = write(p, size, x)
       const T = x.shape[1] as number
-      const turn = arange(1, T + 1, { dtype: x.dtype as 'float64', device: x.device })
+      // In float64: after thousands of steps the angle itself has lost digits of a float32.
+      const turn = arange(1, T + 1, { dtype: 'float64', device: x.device })
         .reshape([T, 1])
-        .mul(angle)
-      const [cos, sin] = [turn.cos(), turn.sin()]
+        .mul(angle.to('float64'))
+      const [cos, sin] = [turn.cos().to(x.dtype), turn.sin().to(x.dtype)]
       const decay = size.expand(x.shape)
       const zr = gatedScan(decay, vr.mul(cos).add(vi.mul(sin)), { h: state.re }).output
       const zi = gatedScan(decay, vi.mul(cos).sub(vr.mul(sin)), { h: state.im }).output

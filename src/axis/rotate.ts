@@ -9,7 +9,8 @@ import { broken, type Carrier } from './carrier.js'
 import { carriers } from './carriers.js'
 import { plain } from './depth.js'
 import { none } from './plain.js'
-import { Stack, type StackOptions } from './stack.js'
+import { Stack } from './stack.js'
+import type { StackOptions } from './stack-options.js'
 
 export interface Rotated {
   stack: Stack

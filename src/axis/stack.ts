@@ -6,7 +6,6 @@ import { Linear } from '../nn/linear.js'
 import { Module } from '../nn/module.js'
 import { RMSNorm } from '../nn/rms-norm.js'
 import { stack as joined } from '../tensor/functions.js'
-import { needOptions } from '../tensor/options.js'
 import { checkpoint } from '../tensor/program.js'
 import { needTensor } from '../tensor/record.js'
 import { scope } from '../tensor/scope.js'
@@ -15,36 +14,8 @@ import type { Tensor } from '../tensor/tensor.js'
 import { rebuild, type Tree, tensorsIn } from '../tensor/tree.js'
 import { told } from '../told.js'
 import { broken, type Carrier, type Context, entered, type Form, placed, type Stepped, stepped } from './carrier.js'
-import { residual } from './depth.js'
 import { overTime, overTimeAgain } from './sequence.js'
-
-/**
- * Where the input enters along depth. `first`: it is the stream that layer 0 reads. `each`: the stream starts at the initial state and every layer
- * reads the input beside it, as every step of a recurrence does. `sequence`: as `each`, and x [B, L, width] lies along depth, layer k being given x_k.
- */
-export type Inject = 'first' | 'each' | 'sequence'
-
-export interface StackOptions {
-  width: number
-  layers: number
-  alongTime: Carrier
-  /** Not for a carrier that fills both axes. @default residual() */
-  alongDepth?: Carrier
-  /** A second write of each layer, W₂ gelu(W₁ r + b₁) + b₂: true for 4 times the width between, or the factor. @default false */
-  mlp?: boolean | number
-  /** What a layer reads is the stream, normalised: the statistics are those of each layer. @default 'layer', or 'none' where the carrier says so */
-  norm?: 'layer' | 'rms' | 'none'
-  /** One set of parameters for all layers, as a recurrence has one for all steps. @default false */
-  tied?: boolean
-  /** @default 'first' */
-  inject?: Inject
-  /** Probability of dropping an element that a layer writes, in training. @default 0 */
-  dropout?: number
-  /** How time is computed; 'auto' is the rule in sequence.ts. @default 'auto' */
-  form?: Form | 'auto'
-  /** What is computed again in the backward pass instead of kept: the steps within about √T stretches, or all within a layer. */
-  checkpoint?: 'time' | 'depth' | 'none'
-}
+import { type Inject, OP, type StackOptions, settled } from './stack-options.js'
 
 /** What a stream goes on from: one state of the time carrier for each layer. */
 export interface StackState {
@@ -60,8 +31,6 @@ export interface Write {
   mlp?: { linear1: Linear; linear2: Linear }
   depth?: object
 }
-
-const OP = 'axis.Stack'
 
 /**
  * L layers, each of which reads the stream r, mixes it along time and hands what it writes to the carrier along depth:
@@ -97,49 +66,25 @@ export class Stack extends Module {
 
   constructor(given: StackOptions) {
     super()
-    const options = needOptions(given, OP)
-    const {
-      tied = false,
-      inject = 'first',
-      dropout: p = 0,
-      form = 'auto',
-      checkpoint: again = 'none',
-      mlp = false,
-    } = options
-    this.width = whole(options.width, 'width', OP, 1)
-    this.layers = whole(options.layers, 'layers', OP, 1)
-    this.alongTime = along('time', options.alongTime, 'alongTime')
-    const whole2 = this.alongTime.axes.includes('both')
-    if (whole2 && options.alongDepth !== undefined && options.alongDepth.name !== this.alongTime.name)
-      throw broken(this.alongTime, `it fills both axes: alongDepth must be left out, got ${options.alongDepth.name}`)
-    this.alongDepth = whole2 ? undefined : along('depth', options.alongDepth ?? residual(), 'alongDepth')
-    this.norm =
-      options.norm ??
-      (whole2 || this.alongDepth?.preNorm === false || this.alongTime.name === 'none' ? 'none' : 'layer')
-    oneOf('norm', this.norm, ['layer', 'rms', 'none'])
-    oneOf('inject', inject, ['first', 'each', 'sequence'])
-    oneOf('form', form, ['auto', 'recurrent', 'scan', 'chunked', 'direct'])
-    oneOf('checkpoint', again, ['none', 'time', 'depth'])
-    if (form !== 'auto' && form !== 'recurrent' && form !== this.alongTime.parallelForm)
-      throw broken(this.alongTime, `form must be recurrent or ${this.alongTime.parallelForm ?? 'auto'}, got ${form}`)
-    if (!(p >= 0 && p < 1)) throw bad('dropout', '0 … 1, below 1', p)
-    this.mlp = mlp === true ? 4 : mlp === false ? 0 : mlp
-    if (!(this.mlp >= 0 && Number.isFinite(this.mlp))) throw bad('mlp', 'a boolean or a factor of the width', mlp)
-    if (whole2 && (this.mlp > 0 || inject !== 'first' || this.norm !== 'none'))
-      throw broken(this.alongTime, 'it fills both axes: mlp, inject and norm have no place')
-    if (inject === 'sequence' && !tied)
-      throw bad('tied', 'true where the input lies along depth: one set serves every step', tied)
-    this.tied = tied
-    this.inject = inject
-    this.dropout = p
-    this.form = form
-    this.checkpoint = again
-    this.writes = this.#make(whole2)
+    const options = settled(given)
+    this.width = options.width
+    this.layers = options.layers
+    this.alongTime = options.alongTime
+    this.alongDepth = options.alongDepth
+    this.mlp = options.mlp
+    this.norm = options.norm
+    this.tied = options.tied
+    this.inject = options.inject
+    this.dropout = options.dropout
+    this.form = options.form
+    this.checkpoint = options.checkpoint
+    this.writes = this.#make()
   }
 
-  #make(whole2: boolean): Write[] {
+  #make(): Write[] {
     const { width, layers, tied, alongTime, alongDepth } = this
-    if (whole2) return [{ time: alongTime.parameters({ width, layers, index: 0, axis: 'both', tied }) }]
+    if (alongDepth === undefined)
+      return [{ time: alongTime.parameters({ width, layers, index: 0, axis: 'both', tied }) }]
     const per = this.perLayer
     return Array.from({ length: (tied ? 1 : layers) * per }, (_, index) => {
       const sizes = { width, layers: layers * per, index, tied }
@@ -149,7 +94,7 @@ export class Stack extends Module {
       if (this.norm !== 'none') write.norm = this.norm === 'rms' ? new RMSNorm(width) : new LayerNorm(width)
       if (mixes) write.time = alongTime.parameters({ ...sizes, axis: 'time' })
       else write.mlp = { linear1: new Linear(width, hidden), linear2: new Linear(hidden, width) }
-      write.depth = (alongDepth as Carrier).parameters({ ...sizes, axis: 'depth' })
+      write.depth = alongDepth.parameters({ ...sizes, axis: 'depth' })
       return write
     })
   }
@@ -364,27 +309,4 @@ function again(
     ...injected,
     ...tensorsIn(state),
   )
-}
-
-function along(axis: 'time' | 'depth', carrier: Carrier | undefined, option: string): Carrier {
-  if (typeof carrier !== 'object' || carrier === null || typeof carrier.step !== 'function')
-    throw bad(option, 'a carrier, such as axis.lstm()', told(carrier))
-  const there = carrier.other?.(axis) ?? carrier
-  if (there.axes.includes(axis) || (axis === 'time' && there.axes.includes('both'))) return there
-  throw broken(
-    carrier,
-    `it has no meaning along ${axis}: ${carrier.only ?? `it goes along ${carrier.axes.join(' and ')}`}`,
-    {
-      expected: `a carrier along ${axis}`,
-      got: carrier.name,
-    },
-  )
-}
-
-function oneOf(name: string, value: unknown, allowed: readonly string[]): void {
-  if (!allowed.includes(value as string)) throw bad(name, allowed.join(', '), value)
-}
-
-function bad(name: string, expected: string, got: unknown): ArgumentError {
-  return new ArgumentError(`${OP}: ${name} must be ${expected}, got ${told(got)}`, { op: OP, expected, got: told(got) })
 }
