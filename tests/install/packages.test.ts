@@ -142,10 +142,12 @@ describe('other ways in', () => {
     expect(await consumer.run('worker.mjs')).toBe('3 7\n')
   })
 
-  test('esbuild bundles it, with the native packages left out', async () => {
+  test('esbuild bundles it, with the native packages and the optional ones left out', async () => {
     consumer.write('entry.mjs', `import { tensor } from 'quarterturn'\nconsole.log(await tensor([1, 2]).sum().item())`)
     const esbuild = join(registry.tools, 'node_modules/esbuild/bin/esbuild')
-    const options = ['--bundle', '--platform=node', '--format=esm', '--external:@quarterturn/*', '--outfile=out.mjs']
+    const { peerDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+    const outside = ['@quarterturn/*', ...Object.keys(peerDependencies)].map((name) => `--external:${name}`)
+    const options = ['--bundle', '--platform=node', '--format=esm', ...outside, '--outfile=out.mjs']
     await consumer.must(consumer.node, [esbuild, 'entry.mjs', ...options])
     expect(await consumer.run('out.mjs')).toBe('3\n')
   })
