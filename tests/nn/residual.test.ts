@@ -157,6 +157,25 @@ test('summary tells their shapes and parameters', () => {
   expect(row('total')).toContain('664')
 })
 
+test('the weights have their gradients where nobody wants those of x', async () => {
+  const x = normal([3, 5], 0, 1)
+  const norm = new nn.ResidualNorm(5)
+  const block = new nn.ResidualMLP(5, 7)
+  const by = (y: Tensor): Tensor => y.mul(y).sum()
+  const leaf = new Variable(x.clone())
+  for (const [net, run] of [
+    [norm, (x: Tensor) => by(norm.forward(x).output)],
+    [block, (x: Tensor) => by(block.forward(x))],
+  ] as const) {
+    const parameters = net.parameters()
+    const [alone, beside] = [grad(run(x), parameters), grad(run(leaf), [leaf, ...parameters])]
+    for (const p of parameters) expect(await alone.get(p).toArray()).toEqual(await beside.get(p).toArray())
+  }
+  const inner = [...block.namedParameters()].find(([name]) => name.includes('norm'))?.[1] as Variable
+  const [only, all] = [grad(by(block.forward(x)), [inner]), grad(by(block.forward(x)), block.parameters())]
+  expect(await only.get(inner).toArray()).toEqual(await all.get(inner).toArray())
+})
+
 test('a second derivative through our kernels is refused by name', async () => {
   const x = new Variable(normal([2, 3, 4]))
   const { output } = F.gatedScan(x.sigmoid(), x)

@@ -70,32 +70,33 @@ struct Kernel {
   int lengths;          // the input that is int64, or -1
   int twin;             // the input whose gradient is that of the first, or -1
   bool scratch;         // whether backward uses up what forward saved
+  bool always;          // whether backward computes the others even where nobody wants them
 };
 
 // In the order of src/kernels/mod.rs. Tensors come before attributes.
 const Kernel kernels[] = {
     {"lstm(Tensor x, Tensor h_0, Tensor c_0, Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih=None, Tensor? bias_hh=None, Tensor? lengths=None, "
      "bool reverse=False, int recompute=0) -> (Tensor, Tensor, Tensor)",
-     3, bits({3, 4, 5, 6}), bits({0, 1, 2}), bits({0, 1, 2, 3, 4, 5, 6, 7}), bits({0}), 7, -1, true},
+     3, bits({3, 4, 5, 6}), bits({0, 1, 2}), bits({0, 1, 2, 3, 4, 5, 6, 7}), bits({0}), 7, -1, true, false},
     {"gru(Tensor x, Tensor h_0, Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih=None, Tensor? bias_hh=None, Tensor? lengths=None, "
      "bool reverse=False, int recompute=0) -> (Tensor, Tensor)",
-     2, bits({2, 3, 4, 5}), bits({0, 1}), bits({0, 1, 2, 3, 4, 5, 6}), bits({0}), 6, -1, true},
+     2, bits({2, 3, 4, 5}), bits({0, 1}), bits({0, 1, 2, 3, 4, 5, 6}), bits({0}), 6, -1, true, false},
     {"rnn(Tensor x, Tensor h_0, Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih=None, Tensor? bias_hh=None, Tensor? lengths=None, "
      "bool relu=False, bool reverse=False, int recompute=0) -> (Tensor, Tensor)",
-     2, bits({2, 3, 4, 5}), bits({0, 1}), bits({0, 1, 2, 3, 4, 5, 6}), bits({0}), 6, -1, true},
+     2, bits({2, 3, 4, 5}), bits({0, 1}), bits({0, 1, 2, 3, 4, 5, 6}), bits({0}), 6, -1, true, false},
     {"scan(Tensor a, Tensor b, Tensor? h_0=None, Tensor? lengths=None, bool reverse=False) -> (Tensor, Tensor)",
-     2, 0, bits({2}), bits({0, 1, 2, 3}), bits({0}), 3, -1, false},
+     2, 0, bits({2}), bits({0, 1, 2, 3}), bits({0}), 3, -1, false, false},
     {"mingru(Tensor p, Tensor? h_0=None, Tensor? lengths=None, bool positive=False, bool reverse=False) -> (Tensor, Tensor)",
-     2, 0, bits({1}), bits({0, 1, 2}), bits({0}), 2, -1, false},
+     2, 0, bits({1}), bits({0, 1, 2}), bits({0}), 2, -1, false, false},
     {"minlstm(Tensor p, Tensor? h_0=None, Tensor? lengths=None, bool positive=False, bool reverse=False) -> (Tensor, Tensor)",
-     2, 0, bits({1}), bits({0, 1, 2}), bits({0}), 2, -1, false},
+     2, 0, bits({1}), bits({0, 1, 2}), bits({0}), 2, -1, false, false},
     {"highway(Tensor x, Tensor weight, Tensor? bias=None, bool relu=False) -> Tensor",
-     1, bits({1, 2}), 0, bits({0, 1, 2}), 0, -1, -1, true},
+     1, bits({1, 2}), 0, bits({0, 1, 2}), 0, -1, -1, true, false},
     {"residual_norm(Tensor x, Tensor? residual=None, Tensor? weight=None, Tensor? bias=None, bool rms=False, float eps=1e-5) -> (Tensor, Tensor)",
-     2, 0, bits({2, 3}), bits({2, 3}), bits({1}), -1, 1, false},
+     2, 0, bits({2, 3}), bits({2, 3}), bits({1}), -1, 1, false, true},
     {"residual_mlp(Tensor x, Tensor? norm_weight, Tensor? norm_bias, Tensor weight_1, Tensor? bias_1, Tensor weight_2, Tensor? bias_2, "
      "float eps=1e-5) -> Tensor",
-     1, bits({3, 5}), bits({1, 2, 4, 6}), bits({0, 1, 2, 3, 4, 5, 6}), 0, -1, -1, true},
+     1, bits({3, 5}), bits({1, 2, 4, 6}), bits({0, 1, 2, 3, 4, 5, 6}), 0, -1, -1, true, true},
 };
 
 std::string name_of(const Kernel &kernel) { return std::string(kernel.schema, strchr(kernel.schema, '(')); }
@@ -199,7 +200,7 @@ struct Call {
   variable_list backward(const variable_list &outputs, const variable_list &grads, const Tensor &reserve, const std::vector<bool> &wanted) const {
     variable_list incoming, out(inputs.size());
     for (const Tensor &grad : grads) incoming.push_back(grad.defined() ? grad.contiguous() : grad);
-    bool together = false;
+    bool together = kernel.always;
     for (size_t i = 0; i < wanted.size(); ++i) together = together || (wanted[i] && !has(kernel.alone, i));
     for (size_t i = 0; i < out.size(); ++i) {
       bool twin = static_cast<int>(i) == kernel.twin, differentiable = static_cast<int>(i) != kernel.lengths;
