@@ -69,7 +69,7 @@ impl Client {
     }
 
     pub fn tensor(&mut self, values: &[f32]) -> f64 {
-        let staged = self.environment.stage(values.iter().flat_map(|value| value.to_le_bytes()).collect());
+        let staged = self.environment.stage(values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>());
         let shape = [f64::from(u32::try_from(staged).unwrap()), F32, CPU, 1.0, f64::from(u32::try_from(values.len()).unwrap())];
         self.op("fromBytes", &[], &shape)
     }
