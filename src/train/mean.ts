@@ -52,6 +52,7 @@ export class Mean {
     this.#waiting.push({ value, rows, step })
     const due = this.#waiting.length >= VALUES_PER_READ || performance.now() - this.#sent >= MS_PER_READ
     if (!due || (this.#reads.length > 0 && this.#waiting.length < MOST_WAITING)) return
+    this.#sent = performance.now()
     this.send()
   }
 
@@ -67,9 +68,8 @@ export class Mean {
     return recent
   }
 
-  /** Sends a read of all values added so far, without waiting for it. */
+  /** Sends a read of all values added so far, without waiting for it. The clock of `add` goes on: short epochs have samples of steps, too. */
   send(): void {
-    this.#sent = performance.now()
     if (this.#waiting.length > 0) this.#read()
   }
 
