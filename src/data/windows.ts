@@ -54,7 +54,7 @@ export function windows(
   series: Series | readonly Table[] | FileRows | readonly FileRows[],
   options: WindowOptions,
 ): Windows | DistantWindows {
-  const all = Array.isArray(series) ? series : [series]
+  const all = Array.isArray(series) ? [...series] : [series]
   if (all.length > 0 && all.every((own) => own instanceof FileRows)) {
     return new DistantWindows(all, checkOptions(options, checkFiles(all)))
   }
