@@ -59,13 +59,11 @@ export class TransformerDecoderLayer extends TransformerLayer {
   forward(x: Tensor, memory: Tensor, masks: DecoderMasks = {}): Tensor {
     const { mask, keyMask, causal, memoryMask, memoryKeyMask } = masks
     const about = { key: memory, mask: memoryMask, keyMask: memoryKeyMask }
-    return scope(() =>
-      this.branches(x, [
-        [this.norm1, (y) => this.selfAttn.forward(y, { mask, keyMask, causal })],
-        [this.norm2, (y) => this.multiheadAttn.forward(y, about)],
-        [this.norm3, (y) => this.feedForward(y)],
-      ]),
-    )
+    return scope(() => {
+      const self = this.branch(x, this.norm1, (y) => this.selfAttn.forward(y, { mask, keyMask, causal }))
+      const both = this.branch(self, this.norm2, (y) => this.multiheadAttn.forward(y, about))
+      return this.branch(both, this.norm3, (y) => this.feedForward(y))
+    })
   }
 }
 

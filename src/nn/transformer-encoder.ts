@@ -48,12 +48,10 @@ export class TransformerEncoderLayer extends TransformerLayer {
 
   forward(x: Tensor, given: AttentionMasks = {}): Tensor {
     const { mask, keyMask, causal } = needOptions(given, 'transformerEncoderLayer')
-    return scope(() =>
-      this.branches(x, [
-        [this.norm1, (y) => this.selfAttn.forward(y, { mask, keyMask, causal })],
-        [this.norm2, (y) => this.feedForward(y)],
-      ]),
-    )
+    return scope(() => {
+      const seen = this.branch(x, this.norm1, (y) => this.selfAttn.forward(y, { mask, keyMask, causal }))
+      return this.branch(seen, this.norm2, (y) => this.feedForward(y))
+    })
   }
 }
 

@@ -2,11 +2,10 @@
 
 import { ArgumentError } from '../errors.js'
 import { needOptions } from '../tensor/options.js'
-import { isGradEnabled } from '../tensor/record.js'
 import { whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { probability } from './dropout.js'
-import { dropout, gelu, residualNorm } from './functional.js'
+import { dropout, gelu } from './functional.js'
 import type { LayerNorm } from './layer-norm.js'
 import type { Linear, ParameterOptions } from './linear.js'
 import { snakeCase } from './members.js'
@@ -25,21 +24,6 @@ export interface TransformerLayerOptions extends ParameterOptions {
   eps?: number
   /** @default true */
   bias?: boolean
-}
-
-/** A branch and its norm. */
-export type Branch = readonly [norm: LayerNorm, branch: (x: Tensor) => Tensor]
-
-/**
- * s = x + residual and norm(s): in float32 on the CPU by our kernel, whose backward pass is several times as fast as libtorch's. It wants a gradient of
- * x, which an input of the model has not.
- */
-function addNorm(norm: LayerNorm, x: Tensor, residual?: Tensor): { output: Tensor; sum: Tensor } {
-  const { weight, bias, eps } = norm
-  if (x.device === 'cpu' && x.dtype === 'float32' && (x.requiresGrad || !isGradEnabled()))
-    return residualNorm(x, residual, { weight, bias, eps })
-  const sum = residual === undefined ? x : x.add(residual)
-  return { output: norm.forward(sum), sum }
 }
 
 /** One layer: branches that each add to x. */
@@ -68,19 +52,11 @@ export abstract class TransformerLayer extends Module {
     for (const [key, value] of Object.entries(this)) yield [snakeCase(key), value]
   }
 
-  /** x + branch(norm(x)), or norm(x + branch(x)), for each branch in turn. A sum and the norm that follows it are one operation where there is one. */
-  protected branches(x: Tensor, branches: readonly Branch[]): Tensor {
-    if (!this.normFirst) return branches.reduce((y, [norm, branch]) => addNorm(norm, this.drop(branch(y)), y).output, x)
-    const [[first] = []] = branches
-    let stream = x
-    let y = first === undefined ? x : addNorm(first, x).output
-    for (const [i, [, branch]] of branches.entries()) {
-      const [next] = branches[i + 1] ?? []
-      const change = this.drop(branch(y))
-      if (next === undefined) stream = stream.add(change)
-      else ({ output: y, sum: stream } = addNorm(next, change, stream))
-    }
-    return stream
+  /** x + branch(norm(x)), or norm(x + branch(x)). */
+  protected branch(x: Tensor, norm: LayerNorm, branch: (x: Tensor) => Tensor): Tensor {
+    const { normFirst } = this
+    const sum = x.add(this.drop(branch(normFirst ? norm.forward(x) : x)))
+    return normFirst ? sum : norm.forward(sum)
   }
 
   /** W₂ activation(W₁ x + b₁) + b₂ */
