@@ -2,8 +2,7 @@
 //
 // Of FlatBuffers, in which they are written, only this is needed: a buffer begins with the place of its table, a table with the distance back to its slots, and a
 // slot holds the distance from the table to a field, 0 for one that is absent. Source: File.fbs, Message.fbs and Schema.fbs of Apache Arrow.
-import { DataError } from '../errors.js'
-import type { Where } from './gathered.js'
+import { damaged, type Where } from './gathered.js'
 import type { Opened } from './source.js'
 
 const SCHEMA = 1
@@ -123,9 +122,4 @@ function viewOf(bytes: Uint8Array): DataView {
 
 function bytesOf(view: DataView, start: number): Uint8Array {
   return new Uint8Array(view.buffer, view.byteOffset + start, view.byteLength - start)
-}
-
-export function damaged(what: string, { op, where }: Where, cause?: unknown): DataError {
-  const expected = 'an Arrow file or stream'
-  return new DataError(`${where}: ${what}`, { op, expected, ...(cause !== undefined && { cause }) })
 }

@@ -1,9 +1,10 @@
 // What a reader of foreign columns gathers, piece by piece, and the columns of a table that it becomes.
-import { ArgumentError, DTypeError, OutOfRangeError } from '../errors.js'
+import { ArgumentError, DataError, DTypeError, OutOfRangeError, QuarterturnError } from '../errors.js'
 import { whole } from '../tensor/shape.js'
 import { Cells } from './cells.js'
 import { list, object } from './check.js'
-import type { Column, ColumnType } from './table.js'
+import { type Opened, openSource, type Source } from './source.js'
+import type { Column, ColumnType, Table } from './table.js'
 
 export interface ColumnarOptions {
   /** The columns that are kept, in this order. @default all */
@@ -20,6 +21,33 @@ export interface Where {
   op: string
   /** The function, and the file if there is one: `readArrow: /data/a.arrow`. */
   where: string
+  /** What the file should be. */
+  expected: string
+}
+
+/** Bytes that are not what they should be. */
+export function damaged(what: string, { op, where, expected }: Where, cause?: unknown): DataError {
+  return new DataError(`${where}: ${what}`, { op, expected, ...(cause !== undefined && { cause }) })
+}
+
+/** Opens a source, reads it, and closes it whatever came of that; what a package throws, or meets, in bytes that make no sense is a DataError. */
+export async function readColumnar(
+  source: Source,
+  options: ColumnarOptions,
+  { op, expected }: Omit<Where, 'where'>,
+  read: (opened: Opened, options: ReturnType<typeof checkColumnar>, at: Where) => Promise<Table>,
+): Promise<Table> {
+  const checked = checkColumnar(options, op)
+  const opened = await openSource(source, op)
+  const at = { op, expected, where: opened.path === undefined ? op : `${op}: ${opened.path}` }
+  try {
+    return await read(opened, checked, at)
+  } catch (cause) {
+    if (cause instanceof QuarterturnError) throw cause
+    throw damaged((cause as Error).message, at, cause)
+  } finally {
+    await opened.close().catch(() => {}) // a package may have closed it
+  }
 }
 
 /** The options with their defaults; `end` is Infinity where all rows are wanted. */

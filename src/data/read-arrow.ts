@@ -1,19 +1,20 @@
 // readArrow: Arrow's IPC files and streams, and Feather, as a table.
 import type { Data, DataType, Field, RecordBatch, Vector } from 'apache-arrow'
-import { QuarterturnError } from '../errors.js'
-import { checkFile, checkStream, damaged } from './arrow-messages.js'
+import { checkFile, checkStream } from './arrow-messages.js'
 import {
   type ColumnarOptions,
-  checkColumnar,
+  type checkColumnar,
   checkRows,
   chooseColumns,
+  damaged,
   Gathered,
+  readColumnar,
   unsupported,
   type Where,
 } from './gathered.js'
 import { lz4Frame } from './lz4.js'
 import { optional } from './optional.js'
-import { type Opened, openSource, type Source } from './source.js'
+import type { Opened, Source } from './source.js'
 import { type ColumnType, Table } from './table.js'
 
 const op = 'readArrow'
@@ -45,18 +46,7 @@ type Arrow = typeof import('apache-arrow')
  * read; DTypeError (`ERR_DTYPE`) for columns that a table does not take; OutOfRangeError (`ERR_RANGE`) for whole numbers beyond ±2⁵³, and for rows beyond the last.
  */
 export async function readArrow(source: Source, options: ColumnarOptions = {}): Promise<Table> {
-  const checked = checkColumnar(options, op)
-  const opened = await openSource(source, op)
-  const at = { op, where: opened.path === undefined ? op : `${op}: ${opened.path}` }
-  try {
-    return await read(opened, checked, at)
-  } catch (cause) {
-    // What the package throws, or meets, in bytes that make no sense.
-    if (cause instanceof QuarterturnError) throw cause
-    throw damaged((cause as Error).message, at, cause)
-  } finally {
-    await opened.close().catch(() => {})
-  }
+  return readColumnar(source, options, { op, expected: 'an Arrow file or stream' }, read)
 }
 
 async function read(opened: Opened, options: ReturnType<typeof checkColumnar>, at: Where): Promise<Table> {

@@ -1,17 +1,18 @@
 // readParquet: a Parquet file as a table; only the row groups and columns that are asked for are read.
 import type { FileMetaData, SchemaTree } from 'hyparquet'
-import { DataError, QuarterturnError } from '../errors.js'
 import {
   type ColumnarOptions,
-  checkColumnar,
+  type checkColumnar,
   checkRows,
   chooseColumns,
+  damaged,
   Gathered,
+  readColumnar,
   unsupported,
   type Where,
 } from './gathered.js'
 import { optional } from './optional.js'
-import { type Opened, openSource, type Source } from './source.js'
+import type { Opened, Source } from './source.js'
 import { type ColumnType, Table } from './table.js'
 
 const op = 'readParquet'
@@ -44,18 +45,7 @@ const ownCodecs: readonly string[] = ['UNCOMPRESSED', 'SNAPPY']
  * read; DTypeError (`ERR_DTYPE`) for columns that a table does not take; OutOfRangeError (`ERR_RANGE`) for whole numbers beyond ±2⁵³, and for rows beyond the last.
  */
 export async function readParquet(source: Source, options: ColumnarOptions = {}): Promise<Table> {
-  const checked = checkColumnar(options, op)
-  const opened = await openSource(source, op)
-  const at = { op, where: opened.path === undefined ? op : `${op}: ${opened.path}` }
-  try {
-    return await read(opened, checked, at)
-  } catch (cause) {
-    // What the package throws, or meets, in bytes that make no sense.
-    if (cause instanceof QuarterturnError) throw cause
-    throw damaged((cause as Error).message, at, cause)
-  } finally {
-    await opened.close()
-  }
+  return readColumnar(source, options, { op, expected: 'a Parquet file' }, read)
 }
 
 async function read(opened: Opened, options: ReturnType<typeof checkColumnar>, at: Where): Promise<Table> {
@@ -185,8 +175,4 @@ async function codecs({ row_groups }: FileMetaData, names: readonly string[]) {
 
 function part(values: ArrayLike<unknown>, from: number, to: number): ArrayLike<unknown> {
   return from === 0 && to === values.length ? values : (values as unknown[]).slice(from, to)
-}
-
-function damaged(what: string, { op, where }: Where, cause?: unknown): DataError {
-  return new DataError(`${where}: ${what}`, { op, expected: 'a Parquet file', ...(cause !== undefined && { cause }) })
 }
