@@ -42,7 +42,7 @@ export function characters(given: Partial<CharactersSettings> = {}): Study<Chara
   return {
     name: 'characters',
     title: 'Character model at equal time',
-    about: `Fiction of the Brown corpus, letter by letter; models of equal size, each trained for ${settings.seconds} s a run at one context. The control is a table of pairs of letters: ${pairs.toFixed(3)} nats, which each model must beat or it is undertrained.`,
+    about: `Fiction of the Brown corpus, letter by letter; models of equal size, each trained for ${settings.seconds} s on one thread at one context. The control is a table of pairs of letters: ${pairs.toFixed(3)} nats, which each model must beat or it is undertrained.`,
     settings,
     variants: Object.fromEntries(
       CONTEXTS.flatMap((context) =>

@@ -61,7 +61,7 @@ export function grid(given: Partial<GridSettings> = {}): Study<GridSettings> {
   return {
     name: 'grid',
     title: 'The grid: six ways along time, six along depth',
-    about: `Nats per letter on fiction of the Brown corpus after ${settings.seconds} s of training, all cells of about ${settings.parameters} parameters. The control is LSTM × residual, which must beat pairs of letters (${pairs.toFixed(3)} nats).`,
+    about: `Nats per letter on fiction of the Brown corpus after ${settings.seconds} s of training on one thread, all cells of about ${settings.parameters} parameters. The control is LSTM × residual, which must beat pairs of letters (${pairs.toFixed(3)} nats).`,
     settings,
     variants: Object.fromEntries(
       Object.entries(TIME).flatMap(([time, alongTime]) =>

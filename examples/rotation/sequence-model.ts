@@ -1,5 +1,6 @@
 // What the studies train: a stack between an input and an output map, and one loop that trains it.
 import { axis, grad, nn, noGrad, optim, scope, type Tensor } from 'quarterturn'
+import { processorSeconds } from './study.js'
 
 export interface SequenceModelOptions extends axis.StackOptions {
   /** Values per step, or `{ tokens }` for that many symbols. */
@@ -30,7 +31,7 @@ export class SequenceModel extends nn.Module {
 
 export interface Training {
   steps: number
-  /** Ends earlier than `steps`; absent: never. */
+  /** Of processor time on one thread: ends earlier than `steps`; absent: never. */
   seconds?: number
   lr: number
 }
@@ -44,9 +45,9 @@ export async function trainModel(
   const parameters = model.parameters()
   const optimizer = new optim.AdamW(parameters, { lr })
   model.train()
-  const begin = performance.now()
+  const begin = processorSeconds()
   for (let step = 0; step < steps; step++) {
-    if (seconds !== undefined && performance.now() - begin > 1000 * seconds) return step
+    if (seconds !== undefined && processorSeconds() - begin > seconds) return step
     const value = scope(() => {
       const found = loss()
       optimizer.step(grad(found, parameters).clipByNorm(1))

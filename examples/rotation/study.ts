@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { manualSeed } from 'quarterturn'
+import { manualSeed, setThreads } from 'quarterturn'
 
 /** What one run measured, by name. */
 export type Outcome = Record<string, number>
@@ -31,6 +31,12 @@ export interface StudyOptions {
 
 type Runs = Record<string, Record<string, Outcome>>
 
+/** Seconds of processor time of this process. Studies are budgeted by it, on one thread: what else the machine does changes no result. */
+export function processorSeconds(): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1e6
+}
+
 /** Runs what is missing and writes `NAME.json` and `NAME.md`. */
 export async function runStudy<S extends object>(
   study: Study<S>,
@@ -39,15 +45,16 @@ export async function runStudy<S extends object>(
   mkdirSync(folder, { recursive: true })
   const file = join(folder, `${study.name}.json`)
   const runs = earlier(file, study.settings)
+  setThreads(1)
   for (let seed = 1; seed <= seeds; seed++) {
     for (const [variant, run] of Object.entries(study.variants)) {
       runs[variant] ??= {}
       const done = runs[variant]
       if (done[seed] !== undefined) continue
       manualSeed(seed)
-      const begin = performance.now()
+      const begin = processorSeconds()
       const outcome = await run(seed, study.settings)
-      const measured = { ...outcome, seconds: (performance.now() - begin) / 1000 }
+      const measured = { ...outcome, 'processor seconds': processorSeconds() - begin }
       done[seed] = measured
       say(`${variant}, seed ${seed}: ${shown(measured)}`)
       write(file, `${JSON.stringify({ name: study.name, settings: study.settings, runs }, null, 1)}\n`)
