@@ -2,7 +2,6 @@
 import { nn, type Tensor, tensor } from 'quarterturn'
 import { readBrown, splitTexts } from '../brown/corpus.js'
 import { draws } from './draws.js'
-import type { SequenceModel } from './sequence-model.js'
 
 export interface Letters {
   /** Symbols. */
@@ -29,7 +28,7 @@ export function readLetters(): Letters {
 
 /** The loss, in nats per letter, of a model on `batch` random windows of `context` letters at each call. */
 export function letterLoss(
-  model: SequenceModel,
+  model: { forward(x: Tensor): Tensor },
   letters: Int32Array,
   { batch, context, seed }: { batch: number; context: number; seed: number },
 ): () => Tensor {

@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { manualSeed, setThreads } from 'quarterturn'
 
-/** What one run measured, by name. */
-export type Outcome = Record<string, number>
+/** What one run measured, by name; a list is a curve, and is shown in a table of its own. */
+export type Outcome = Record<string, number | number[]>
 
 export interface Study<S extends object = object> {
   /** The file's name. */
@@ -79,17 +79,25 @@ function write(path: string, text: string): void {
 
 const shown = (outcome: Outcome): string =>
   Object.entries(outcome)
-    .map(([name, value]) => `${name} ${value.toPrecision(4)}`)
+    .flatMap(([name, value]) => (typeof value === 'number' ? `${name} ${value.toPrecision(4)}` : []))
     .join(', ')
 
-function valuesOf(runs: Runs, variant: string, measure: string): number[] {
-  return Object.values(runs[variant] ?? {}).flatMap((outcome) => outcome[measure] ?? [])
+/** The numbers of a measure, or of one point of a curve, over the seeds. */
+function valuesOf(runs: Runs, variant: string, measure: string, point = 0): number[] {
+  return Object.values(runs[variant] ?? {}).flatMap((outcome) => {
+    const value = outcome[measure]
+    return typeof value === 'number' ? value : (value?.[point] ?? [])
+  })
 }
 
 const average = (values: readonly number[]): number => values.reduce((sum, x) => sum + x, 0) / values.length
 
 function markdown<S extends object>(study: Study<S>, runs: Runs, seeds: number): string {
-  const measures = [...new Set(Object.values(runs).flatMap((run) => Object.values(run).flatMap(Object.keys)))]
+  const all = Object.values(runs).flatMap((run) => Object.values(run))
+  const lengths = new Map<string, number>()
+  for (const outcome of all)
+    for (const [name, value] of Object.entries(outcome)) lengths.set(name, typeof value === 'number' ? 0 : value.length)
+  const measures = [...lengths.keys()].filter((name) => lengths.get(name) === 0)
   const mean = (variant: string, measure: string): number => average(valuesOf(runs, variant, measure))
   const spread = (values: number[]): string => {
     if (values.length === 0) return '–'
@@ -104,6 +112,7 @@ function markdown<S extends object>(study: Study<S>, runs: Runs, seeds: number):
     study.about,
     `Settings: \`${JSON.stringify(study.settings)}\`. Mean ± standard deviation over ${seeds} seeds.`,
     [`| | ${measures.join(' | ')} |`, `| --- |${measures.map(() => ' --- |').join('')}`, ...rows].join('\n'),
+    ...[...lengths].flatMap(([name, length]) => (length > 0 ? curve(study, runs, name, length) : [])),
     ...(study.table ? [study.table(mean)] : []),
     study
       .verdicts(mean, study.settings)
@@ -111,6 +120,20 @@ function markdown<S extends object>(study: Study<S>, runs: Runs, seeds: number):
       .join('\n'),
     '',
   ].join('\n\n')
+}
+
+/** The means of a curve, point after point. */
+function curve(study: Study, runs: Runs, name: string, length: number): string {
+  const points = Array.from({ length }, (_, i) => i)
+  const rows = Object.keys(study.variants).map((variant) => {
+    const cells = points.map((i) => average(valuesOf(runs, variant, name, i)).toPrecision(3))
+    return `| ${variant} | ${cells.join(' | ')} |`
+  })
+  const head = [
+    `| ${name} | ${points.map((i) => i + 1).join(' | ')} |`,
+    `| --- |${points.map(() => ' --- |').join('')}`,
+  ]
+  return [...head, ...rows].join('\n')
 }
 
 /** The command line of a study: `--seeds`, `--folder`, and any setting by its name. */
