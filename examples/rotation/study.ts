@@ -112,7 +112,9 @@ function markdown<S extends object>(study: Study<S>, runs: Runs, seeds: number):
     study.about,
     `Settings: \`${JSON.stringify(study.settings)}\`. Mean ± standard deviation over ${seeds} seeds.`,
     [`| | ${measures.join(' | ')} |`, `| --- |${measures.map(() => ' --- |').join('')}`, ...rows].join('\n'),
-    ...[...lengths].flatMap(([name, length]) => (length > 0 ? curve(study, runs, name, length) : [])),
+    ...[...lengths].flatMap(([name, length]) =>
+      length > 0 ? curve(Object.keys(study.variants), runs, name, length) : [],
+    ),
     ...(study.table ? [study.table(mean)] : []),
     study
       .verdicts(mean, study.settings)
@@ -123,9 +125,9 @@ function markdown<S extends object>(study: Study<S>, runs: Runs, seeds: number):
 }
 
 /** The means of a curve, point after point. */
-function curve(study: Study, runs: Runs, name: string, length: number): string {
+function curve(variants: readonly string[], runs: Runs, name: string, length: number): string {
   const points = Array.from({ length }, (_, i) => i)
-  const rows = Object.keys(study.variants).map((variant) => {
+  const rows = variants.map((variant) => {
     const cells = points.map((i) => average(valuesOf(runs, variant, name, i)).toPrecision(3))
     return `| ${variant} | ${cells.join(' | ')} |`
   })

@@ -62,6 +62,21 @@ it.each<[string, () => Study, string, number, number]>([
   expect(page).not.toContain('NaN')
 })
 
+it('attention over depth: the curves have a point for each layer, and a table of their own', async () => {
+  const study = attentionResiduals({ ...few, layers: 3, width: 16, context: 16 })
+  study.variants = { 'residual (control)': study.variants['residual (control)'] as never }
+  const outcome = (await runStudy(study, { seeds: 1, folder }))['residual (control)']?.[1] as Outcome
+  const [stream, writes] = ['stream after layer', 'gradient of what layer writes'].map(
+    (name) => outcome[name] as number[],
+  )
+  expect([stream, writes].map((curve) => curve?.filter((x) => x > 0).length)).toEqual([3, 3])
+  expect(outcome['stream, last to first layer']).toBeCloseTo((stream?.[2] as number) / (stream?.[0] as number), 12)
+  const page = readFileSync(join(folder, 'attention-residuals.md'), 'utf8')
+  expect(page).toContain('| stream after layer | 1 | 2 | 3 |\n')
+  expect(page).toContain(`| residual (control) | ${stream?.map((x) => x.toPrecision(3)).join(' | ')} |`)
+  expect(page).toMatch(/: the plain residual stream grows with depth/)
+})
+
 function first(study: Study, count: number): Study {
   return {
     ...study,
