@@ -18,7 +18,7 @@ export interface AddingSettings {
 const CONSTANT = 1 / 6
 
 export function adding(given: Partial<AddingSettings> = {}): Study<AddingSettings> {
-  const settings = { time: 200, width: 64, layers: 2, batch: 64, steps: 2000, lr: 2e-3, ...given }
+  const settings = { time: 100, width: 64, layers: 2, batch: 32, steps: 3000, lr: 2e-3, ...given }
   const run =
     (alongTime: () => axis.Carrier) =>
     async (seed: number, { time, width, layers, batch, steps, lr }: AddingSettings): Promise<Outcome> => {

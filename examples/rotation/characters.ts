@@ -18,7 +18,7 @@ export interface CharactersSettings {
 const CONTEXTS = [256, 1024, 4096]
 
 export function characters(given: Partial<CharactersSettings> = {}): Study<CharactersSettings> {
-  const settings = { tokens: 8192, parameters: 1_000_000, layers: 3, seconds: 600, steps: 1e6, lr: 2e-3, ...given }
+  const settings = { tokens: 4096, parameters: 200_000, layers: 3, seconds: 45, steps: 1e6, lr: 2e-3, ...given }
   const letters = readLetters()
   const run =
     (alongTime: () => axis.Carrier, mlp: boolean, context: number) =>

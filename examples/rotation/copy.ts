@@ -20,7 +20,7 @@ const [BLANK, GO] = [SYMBOLS, SYMBOLS + 1]
 const memoryless = (blanks: number): number => (LENGTH * Math.log(SYMBOLS)) / (blanks + 2 * LENGTH)
 
 export function copy(given: Partial<CopySettings> = {}): Study<CopySettings> {
-  const settings = { blanks: 100, width: 128, batch: 64, steps: 3000, lr: 2e-3, ...given }
+  const settings = { blanks: 50, width: 128, batch: 32, steps: 4000, lr: 2e-3, ...given }
   const run =
     (alongTime: (blanks: number) => axis.Carrier, blanksOf = (blanks: number) => blanks) =>
     async (seed: number, { blanks: asked, width, batch, steps, lr }: CopySettings): Promise<Outcome> => {

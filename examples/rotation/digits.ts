@@ -27,7 +27,7 @@ interface Images {
 }
 
 export function digits(given: Partial<DigitsSettings> = {}): Study<DigitsSettings> {
-  const settings = { mnist: '', width: 64, batch: 64, steps: 2000, lr: 2e-3, ...given }
+  const settings = { mnist: '', width: 64, batch: 32, steps: 2000, lr: 2e-3, ...given }
   let images: ReturnType<typeof readMnist> | undefined
   const run =
     (alongTime: () => axis.Carrier, permuted: boolean) =>

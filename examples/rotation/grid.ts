@@ -36,7 +36,7 @@ const MEASURE = 'nats per letter'
 
 export function grid(given: Partial<GridSettings> = {}): Study<GridSettings> {
   const settings = {
-    ...{ layers: 6, parameters: 500_000, context: 128, batch: 32, seconds: 60, steps: 1e6, lr: 2e-3 },
+    ...{ layers: 6, parameters: 100_000, context: 64, batch: 16, seconds: 20, steps: 1e6, lr: 2e-3 },
     ...given,
   }
   const letters = readLetters()
