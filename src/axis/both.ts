@@ -3,9 +3,11 @@ import { linear } from '../nn/functional.js'
 import { uniform, variable } from '../nn/init.js'
 import { zeros } from '../tensor/create.js'
 import { cat } from '../tensor/functions.js'
+import { needOptions } from '../tensor/options.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Variable } from '../tensor/variable.js'
 import type { Carrier, Sizes } from './carrier.js'
+import { numberOption } from './options.js'
 import { stream } from './plain.js'
 
 type Cell = { h: Tensor; c: Tensor }
@@ -67,7 +69,8 @@ type Tick = { recurrent: Weights; input?: Variable }
 
 /** Rows in the order h, t; the gate of the carry is 1 − t. x enters at the first micro-step alone. */
 export function recurrentHighway(given: { gateBias?: number } = {}): Carrier<Tick[], { s: Tensor }> {
-  const { gateBias = -2 } = given
+  const { gateBias = -2 } = needOptions(given, 'axis.recurrentHighway')
+  numberOption('recurrentHighway', 'gateBias', gateBias)
   return {
     name: 'recurrentHighway',
     equation:

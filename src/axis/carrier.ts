@@ -4,6 +4,7 @@ import { needOptions } from '../tensor/options.js'
 import { show } from '../tensor/shape.js'
 import { Tensor } from '../tensor/tensor.js'
 import { rebuild, type Tree, tensorsIn } from '../tensor/tree.js'
+import { told } from '../told.js'
 
 /** The two axes; `both` is a cell that fills the grid of time and depth by itself. */
 export type Axis = 'time' | 'depth' | 'both'
@@ -110,6 +111,21 @@ export function broken(
   return new (shape ? ShapeError : ArgumentError)(`${op}: ${rule}`, { op, ...details })
 }
 
+/** A carrier, whether of the library or of one's own. */
+export function needCarrier(value: unknown, op: string, name: string): Carrier {
+  const given = value as Partial<Carrier> | null | undefined
+  const methods = ['parameters', 'initialState', 'step', 'flops'] as const
+  if (
+    typeof given === 'object' &&
+    typeof given?.name === 'string' &&
+    Array.isArray(given.axes) &&
+    methods.every((method) => typeof given[method] === 'function')
+  )
+    return given as Carrier
+  const [expected, got] = ['a carrier, such as axis.lstm()', told(value)]
+  throw new ArgumentError(`${op}: ${name} must be ${expected}, got ${got}`, { op, expected, got })
+}
+
 /** What a carrier of one's own consists of; only the first four are needed. */
 export interface CustomCarrier<P extends object, S extends Tree> {
   name: string
@@ -161,8 +177,15 @@ export function carrier<P extends object, S extends Tree>(given: CustomCarrier<P
       got: `no ${missing}`,
     })
   }
+  for (const key of ['parallel', 'enter', 'flops'] as const) {
+    if (custom[key] !== undefined && typeof custom[key] !== 'function')
+      throw broken(custom, `${key} must be a function, got ${told(custom[key])}`)
+  }
+  const { axes = ['time', 'depth'] } = custom
+  if (!Array.isArray(axes) || axes.length === 0 || !axes.every((each) => each === 'time' || each === 'depth'))
+    throw broken(custom, `axes must be an array of 'time' and 'depth', got ${told(axes)}`)
   const made = {
-    axes: ['time', 'depth'] as const,
+    axes,
     equation: 'of your own',
     source: 'of your own',
     row: { a: 'custom', b: 'custom' },

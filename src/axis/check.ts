@@ -2,13 +2,16 @@
 import { AdamW } from '../optim/index.js'
 import { cat, stack as joined } from '../tensor/functions.js'
 import { grad } from '../tensor/grad.js'
+import { needOptions } from '../tensor/options.js'
 import { Generator, normal, withGenerator } from '../tensor/random.js'
 import { noGrad, scope } from '../tensor/scope.js'
+import { whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { rebuild, type Tree, tensorsIn } from '../tensor/tree.js'
 import { Variable } from '../tensor/variable.js'
-import { broken, type Carrier } from './carrier.js'
+import { broken, type Carrier, needCarrier } from './carrier.js'
 import { residual } from './depth.js'
+import { needStack } from './need.js'
 import { dense } from './plain.js'
 import { Stack } from './stack.js'
 
@@ -28,7 +31,10 @@ const SIZE = 1e-5
 const [BATCH, STEPS] = [2, 5]
 
 /** Measures a Stack, which is moved to float64 and trained for a few steps. */
-export async function examine(stack: Stack, { steps = 25 }: { steps?: number } = {}): Promise<Examined> {
+export async function examine(stack: Stack, given: { steps?: number } = {}): Promise<Examined> {
+  const op = 'axis.examine'
+  needStack(stack, op)
+  const steps = whole(needOptions(given, op).steps ?? 25, 'steps', op, 1)
   const { found, loss } = withGenerator(new Generator(11), () => {
     stack.to('float64').eval()
     const x = new Variable(normal([BATCH, STEPS, stack.width], 0, 1, { dtype: 'float64' }))
@@ -131,7 +137,7 @@ function falling(stack: Stack, x: Tensor, steps: number): [Tensor, Tensor] {
  * @throws ArgumentError or ShapeError that names the carrier and the rule that it breaks.
  */
 export async function check(given: Carrier | (() => Carrier)): Promise<Record<string, Examined>> {
-  const carrier = typeof given === 'function' ? given() : given
+  const carrier = needCarrier(typeof given === 'function' ? given() : given, 'axis.check', 'what is checked')
   const measured: Record<string, Examined> = {}
   for (const axis of carrier.axes) {
     const sizes = { width: 4, layers: 2 }

@@ -7,7 +7,9 @@ import { needOptions } from '../tensor/options.js'
 import { uniform } from '../tensor/random.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Variable } from '../tensor/variable.js'
+import { told } from '../told.js'
 import { broken, type Carrier, type Context, type Row, type Sizes } from './carrier.js'
+import { numberOption } from './options.js'
 import { stream } from './plain.js'
 
 /** A carrier of one stream s' = f(s, v), read as it is. */
@@ -67,7 +69,7 @@ export interface ResidualOptions {
 export function residual(given: ResidualOptions = {}): Carrier<object, Tensor> {
   const { scale = 1 } = needOptions(given, 'axis.residual')
   if (scale !== 'depth' && !Number.isFinite(scale))
-    throw broken({ name: 'residual' }, `scale must be a number or 'depth', got ${String(scale)}`)
+    throw broken({ name: 'residual' }, `scale must be a number or 'depth', got ${told(scale)}`)
   return one(
     'residual',
     'He et al. 2016',
@@ -112,6 +114,7 @@ export function reZero(): Carrier<{ alpha: Variable }, Tensor> {
 /** One factor for a unit; `init: 0` is zero-gamma. */
 export function layerScale(given: { init?: number } = {}): Carrier<{ gamma: Variable }, Tensor> {
   const { init = 1e-4 } = needOptions(given, 'axis.layerScale')
+  numberOption('layerScale', 'init', init)
   return one(
     'layerScale',
     'Touvron et al. 2021',
@@ -126,7 +129,9 @@ export function layerScale(given: { init?: number } = {}): Carrier<{ gamma: Vari
 
 /** Constant factors of the shortcut and of the branch. */
 export function scaled(given: { shortcut?: number; branch?: number } = {}): Carrier<object, Tensor> {
-  const { shortcut = 0.9, branch = 1 - shortcut } = needOptions(given, 'axis.scaled')
+  const { shortcut: asked = 0.9, branch: beside } = needOptions(given, 'axis.scaled')
+  const shortcut = numberOption('scaled', 'shortcut', asked)
+  const branch = numberOption('scaled', 'branch', beside ?? 1 - shortcut)
   return one(
     'scaled',
     'He et al. 2016 (Identity Mappings), section 3',
@@ -155,6 +160,7 @@ const biasByDepth = (bias: number | 'depth', layers: number): number =>
 /** The coupled gates of a recurrence, along depth. */
 export function highway(given: HighwayCarrierOptions = {}): Carrier<{ gate: Linear }, Tensor> {
   const { gateBias = 'depth' } = needOptions(given, 'axis.highway')
+  if (gateBias !== 'depth') numberOption('highway', 'gateBias', gateBias)
   return one(
     'highway',
     'Srivastava et al. 2015, equation 3',
@@ -170,6 +176,7 @@ export function highway(given: HighwayCarrierOptions = {}): Carrier<{ gate: Line
 /** Gates of their own for carry and write. */
 export function fullHighway(given: HighwayCarrierOptions = {}): Carrier<{ carry: Linear; transform: Linear }, Tensor> {
   const { gateBias = 'depth' } = needOptions(given, 'axis.fullHighway')
+  if (gateBias !== 'depth') numberOption('fullHighway', 'gateBias', gateBias)
   return one(
     'fullHighway',
     'Srivastava et al. 2015, equation 2',
@@ -188,8 +195,8 @@ export function fullHighway(given: HighwayCarrierOptions = {}): Carrier<{ carry:
 /** Whole layers are left out at random in training, later ones more often; in use each counts by its probability. */
 export function stochasticDepth(given: { keep?: number } = {}): Carrier<object, Tensor> {
   const { keep = 0.5 } = needOptions(given, 'axis.stochasticDepth')
-  if (!(keep > 0 && keep <= 1))
-    throw broken({ name: 'stochasticDepth' }, `keep must be within 0 … 1, above 0, got ${String(keep)}`)
+  if (!(typeof keep === 'number' && keep > 0 && keep <= 1))
+    throw broken({ name: 'stochasticDepth' }, `keep must be within 0 … 1, above 0, got ${told(keep)}`)
   return one(
     'stochasticDepth',
     'Huang et al. 2016',

@@ -5,6 +5,7 @@ import { needOptions } from '../tensor/options.js'
 import { whole } from '../tensor/shape.js'
 import { tensorsIn } from '../tensor/tree.js'
 import type { Carrier, Form, Row } from './carrier.js'
+import { needStack } from './need.js'
 import { formOf } from './sequence.js'
 import type { Stack } from './stack.js'
 import type { Inject } from './stack-options.js'
@@ -64,6 +65,7 @@ function serial(form: Form, steps: number, layers: number): number {
  * String(axis.describe(net, { steps: 100 })).includes('serial steps 105')   // true
  */
 export function describe(stack: Stack, given: { steps?: number } = {}): Description {
+  needStack(stack, 'axis.describe')
   const steps = whole(needOptions(given, 'axis.describe').steps ?? 256, 'steps', 'axis.describe', 1)
   const { alongTime, alongDepth, layers, width, perLayer, mlp } = stack
   const form = formOf(alongTime, steps, stack.form)

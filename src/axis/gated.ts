@@ -8,7 +8,9 @@ import { needOptions } from '../tensor/options.js'
 import { uniform as draw } from '../tensor/random.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Variable } from '../tensor/variable.js'
+import { told } from '../told.js'
 import { broken, type Carrier, type Sizes } from './carrier.js'
+import { flagOption, numberOption } from './options.js'
 import { type DenseWeights, denseWeights, preActivations, stream } from './plain.js'
 
 export interface OpenCarryOptions {
@@ -42,6 +44,8 @@ export function lstm(given: LSTMCarrierOptions = {}): Carrier<LSTMParameters, Ce
     forgetBias = 1,
     chrono,
   } = needOptions(given, 'axis.lstm')
+  for (const [name, value] of Object.entries({ forgetGate, coupled, peepholes })) flagOption('lstm', name, value)
+  numberOption('lstm', 'forgetBias', forgetBias)
   if (coupled && !forgetGate)
     throw broken({ name: 'lstm' }, 'coupled gates need the forget gate: i = 1 − f', {
       got: 'coupled without forgetGate',
@@ -100,8 +104,8 @@ function chronoBias(width: number, steps: number): [Tensor, Tensor, undefined] {
 }
 
 function checkChrono(name: string, steps: number | undefined): void {
-  if (steps !== undefined && !(steps > 2 && Number.isFinite(steps)))
-    throw broken({ name }, `chrono must be a number of steps > 2, got ${String(steps)}`)
+  if (steps !== undefined && !(Number.isFinite(steps) && steps > 2))
+    throw broken({ name }, `chrono must be a number of steps > 2, got ${told(steps)}`)
 }
 
 type Hidden = { h: Tensor }
@@ -133,6 +137,7 @@ export function gru(): Carrier<DenseWeights, Hidden> {
 /** Only the forget gate is left of the LSTM. Rows in the order f, g; β makes it write a little more than it forgets. */
 export function janet(given: { beta?: number; chrono?: number } = {}): Carrier<DenseWeights, Hidden> {
   const { beta = 1, chrono } = needOptions(given, 'axis.janet')
+  numberOption('janet', 'beta', beta)
   checkChrono('janet', chrono)
   return {
     name: 'janet',

@@ -8,7 +8,9 @@ import { needOptions } from '../tensor/options.js'
 import { uniform as draw } from '../tensor/random.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Variable } from '../tensor/variable.js'
+import { told } from '../told.js'
 import { broken, type Carrier } from './carrier.js'
+import { numberOption } from './options.js'
 
 /** Weights of a dense recurrence of G gates, in the layout of `nn.LSTM`: rows gate by gate. */
 export type DenseWeights = { weightIh: Variable; weightHh: Variable; biasIh: Variable; biasHh: Variable }
@@ -78,7 +80,7 @@ export interface ZoneoutOptions {
 /** An Elman network whose units keep their values at random; in use they mix by the probability. */
 export function zoneout(given: ZoneoutOptions = {}): Carrier<DenseWeights, Hidden> {
   const { keep = 0.1 } = needOptions(given, 'axis.zoneout')
-  if (!(keep >= 0 && keep <= 1)) throw broken({ name: 'zoneout' }, `keep must be within 0 … 1, got ${String(keep)}`)
+  numberOption('zoneout', 'keep', keep, 0, 1)
   return {
     name: 'zoneout',
     equation: "h' = m ⊙ h + (1 − m) ⊙ tanh(W_i x + b_i + W_h h + b_h),  m ~ Bernoulli(keep); in use m = keep",
@@ -111,7 +113,7 @@ export function dense(given: DenseOptions = {}): Carrier<Map, []> {
   const { nonlinearity = 'tanh' } = needOptions(given, 'axis.dense')
   const phi = { tanh: (x: Tensor) => x.tanh(), relu: (x: Tensor) => x.relu(), linear: (x: Tensor) => x }[nonlinearity]
   if (phi === undefined)
-    throw broken({ name: 'dense' }, `nonlinearity must be tanh, relu or linear, got ${nonlinearity}`)
+    throw broken({ name: 'dense' }, `nonlinearity must be tanh, relu or linear, got ${told(nonlinearity)}`)
   const apply = ({ map }: Map, x: Tensor): { state: []; output: Tensor } => ({ state: [], output: phi(map.forward(x)) })
   return {
     name: 'dense',

@@ -1,5 +1,4 @@
 // rotate: the carriers along time and depth exchanged.
-import { ArgumentError } from '../errors.js'
 import { cat } from '../tensor/functions.js'
 import { needOptions } from '../tensor/options.js'
 import { noGrad } from '../tensor/scope.js'
@@ -8,6 +7,7 @@ import type { Tensor } from '../tensor/tensor.js'
 import { broken, type Carrier } from './carrier.js'
 import { carriers } from './carriers.js'
 import { plain } from './depth.js'
+import { needStack } from './need.js'
 import { none } from './plain.js'
 import { Stack } from './stack.js'
 import type { StackOptions } from './stack-options.js'
@@ -53,8 +53,7 @@ function counterpart(carrier: Carrier, axis: 'time' | 'depth'): Carrier {
  * stack.forward(zeros([4, 10, 8])).shape   // [4, 10, 8], what net.forward gives
  */
 export function rotate(stack: Stack, given: { layers?: number } = {}): Rotated {
-  if (!(stack instanceof Stack))
-    throw new ArgumentError('axis.rotate: needs a Stack', { op: 'axis.rotate', expected: 'a Stack' })
+  needStack(stack, 'axis.rotate')
   const layers = whole(needOptions(given, 'axis.rotate').layers ?? stack.layers, 'layers', 'axis.rotate', 1)
   const { width, alongTime, alongDepth } = stack
   if (alongDepth === undefined) return grid(stack, layers)

@@ -3,7 +3,7 @@ import { ArgumentError } from '../errors.js'
 import { needOptions } from '../tensor/options.js'
 import { whole } from '../tensor/shape.js'
 import { told } from '../told.js'
-import { broken, type Carrier, type Form } from './carrier.js'
+import { broken, type Carrier, type Form, needCarrier } from './carrier.js'
 import { residual } from './depth.js'
 
 export const OP = 'axis.Stack'
@@ -69,7 +69,7 @@ export function settled(given: StackOptions): Settled {
   const alongTime = along('time', options.alongTime, 'alongTime')
   const fillsBoth = alongTime.axes.includes('both')
   if (fillsBoth && options.alongDepth !== undefined && options.alongDepth.name !== alongTime.name)
-    throw broken(alongTime, `it fills both axes: alongDepth must be left out, got ${options.alongDepth.name}`)
+    throw broken(alongTime, `it fills both axes: alongDepth must be left out, got ${told(options.alongDepth?.name)}`)
   const alongDepth = fillsBoth ? undefined : along('depth', options.alongDepth ?? residual(), 'alongDepth')
   const bare = alongDepth === undefined || alongDepth.preNorm === false || alongTime.name === 'none'
   const norm = options.norm ?? (bare ? 'none' : 'layer')
@@ -79,9 +79,10 @@ export function settled(given: StackOptions): Settled {
   oneOf('checkpoint', checkpoint, ['none', 'time', 'depth'])
   if (form !== 'auto' && form !== 'recurrent' && form !== alongTime.parallelForm)
     throw broken(alongTime, `form must be recurrent or ${alongTime.parallelForm ?? 'auto'}, got ${form}`)
-  if (!(dropout >= 0 && dropout < 1)) throw bad('dropout', '0 … 1, below 1', dropout)
+  if (typeof tied !== 'boolean') throw bad('tied', 'true or false', tied)
+  if (!(typeof dropout === 'number' && dropout >= 0 && dropout < 1)) throw bad('dropout', '0 … 1, below 1', dropout)
   const mlp = between === true ? 4 : between === false ? 0 : between
-  if (!(mlp >= 0 && Number.isFinite(mlp))) throw bad('mlp', 'a boolean or a factor of the width', between)
+  if (!(Number.isFinite(mlp) && mlp >= 0)) throw bad('mlp', 'a boolean or a factor of the width', between)
   if (fillsBoth && (mlp > 0 || inject !== 'first' || norm !== 'none'))
     throw broken(alongTime, 'it fills both axes: mlp, inject and norm have no place')
   if (inject === 'sequence' && !tied)
@@ -89,9 +90,8 @@ export function settled(given: StackOptions): Settled {
   return { width, layers, alongTime, alongDepth, mlp, norm, tied, inject, dropout, form, checkpoint }
 }
 
-function along(axis: 'time' | 'depth', carrier: Carrier | undefined, option: string): Carrier {
-  if (typeof carrier !== 'object' || carrier === null || typeof carrier.step !== 'function')
-    throw bad(option, 'a carrier, such as axis.lstm()', told(carrier))
+function along(axis: 'time' | 'depth', given: Carrier | undefined, option: string): Carrier {
+  const carrier = needCarrier(given, OP, option)
   const there = carrier.other?.(axis) ?? carrier
   if (there.axes.includes(axis) || (axis === 'time' && there.axes.includes('both'))) return there
   throw broken(

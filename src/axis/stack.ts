@@ -6,6 +6,7 @@ import { Linear } from '../nn/linear.js'
 import { Module } from '../nn/module.js'
 import { RMSNorm } from '../nn/rms-norm.js'
 import { stack as joined } from '../tensor/functions.js'
+import { needOptions } from '../tensor/options.js'
 import { checkpoint } from '../tensor/program.js'
 import { needTensor } from '../tensor/record.js'
 import { scope } from '../tensor/scope.js'
@@ -111,9 +112,10 @@ export class Stack extends Module {
   }
 
   /** The state before the first step: zeros, but for a carrier that says otherwise. */
-  initialState({ batch }: { batch: number }): StackState {
+  initialState(sizes: { batch: number }): StackState {
     const { alongTime, width, layers } = this
-    const rows = whole(batch, 'batch', `${OP}.initialState`, 1)
+    const op = `${OP}.initialState`
+    const rows = whole(needOptions(sizes, op, 'sizes').batch, 'batch', op, 1)
     const like = this.parameters()[0]
     const made = (): Tree => {
       const state = alongTime.initialState({ batch: rows, width, layers })
@@ -270,6 +272,10 @@ export class Stack extends Module {
           got: told(state?.of),
         },
       )
+    const count = Array.isArray(state.time) ? state.time.length : -1
+    const needed = this.alongDepth === undefined ? 1 : this.layers
+    if (count !== needed)
+      throw broken(this.alongTime, `a state of this stack has ${needed} parts along time, got ${told(state.time)}`)
     for (const part of tensorsIn(state.time)) {
       if (part.shape[0] !== batch)
         throw broken(

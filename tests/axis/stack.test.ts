@@ -321,6 +321,44 @@ describe('what does not fit is refused, naming the carrier and the rule', () => 
       /lstm.*another stack/,
       'ERR_ARGUMENT',
     ],
+    [
+      'a state that has lost its parts',
+      () => {
+        const net = new axis.Stack(sizes)
+        net.step(zeros([2, 4]), { of: net.signature, time: [] })
+      },
+      /lstm: a state of this stack has 2 parts/,
+      'ERR_ARGUMENT',
+    ],
+    [
+      'a factory for a carrier',
+      () => new axis.Stack({ ...sizes, alongTime: axis.lstm as never }),
+      /alongTime.*lstm\(\)/,
+      'ERR_ARGUMENT',
+    ],
+    ['text for a factor', () => axis.layerScale({ init: '1' as never }), /layerScale: init.*finite/, 'ERR_ARGUMENT'],
+    ['NaN for a bias', () => axis.highway({ gateBias: Number.NaN }), /highway: gateBias/, 'ERR_ARGUMENT'],
+    [
+      'text for a flag',
+      () => axis.lstm({ peepholes: 'no' as never }),
+      /lstm: peepholes.*true or false/,
+      'ERR_ARGUMENT',
+    ],
+    ['a keep beyond 1', () => axis.zoneout({ keep: 2 }), /zoneout: keep.*0 … 1/, 'ERR_ARGUMENT'],
+    ['a keep of nothing', () => axis.stochasticDepth({ keep: 0 }), /stochasticDepth: keep/, 'ERR_ARGUMENT'],
+    [
+      'an axis that is none',
+      () =>
+        axis.carrier({
+          name: 'odd',
+          parameters: () => ({}),
+          initialState: () => [],
+          step: () => ({}),
+          axes: ['up'],
+        } as never),
+      /odd: axes.*'time' and 'depth', got \[up\]/,
+      'ERR_ARGUMENT',
+    ],
   ])('%s', (_, act, message, code) => {
     expect(act).toThrow(expect.objectContaining({ code, message: expect.stringMatching(message) }))
   })

@@ -1,8 +1,11 @@
 // What a carrier along depth keeps and writes at every step, measured: mixing matrix, direct path, half-life.
 import { grad } from '../../tensor/grad.js'
+import { needOptions } from '../../tensor/options.js'
+import { whole } from '../../tensor/shape.js'
 import { Tensor } from '../../tensor/tensor.js'
 import { Variable } from '../../tensor/variable.js'
 import { broken, type Stepped } from '../carrier.js'
+import { needSequence, needStack, refused } from '../need.js'
 import type { Stack } from '../stack.js'
 import { type Instead, steppingBy } from './trace.js'
 
@@ -33,6 +36,7 @@ const AFFINE = 1e-3
  * Errors: `ERR_ARGUMENT` where s' = a ⊙ s + b ⊙ v does not describe the carrier: a state that is not one stream, or gates that read the write.
  */
 export async function carry(stack: Stack, x: Tensor): Promise<Carry> {
+  needSequence(x, needStack(stack, 'axis.carry'), 'axis.carry')
   const taken: { s: Tensor; v: Tensor; b: Tensor; twice: Tensor; next: Tensor; a: Tensor | undefined }[] = []
   const measure: Instead = (carrier, parameters, state, input, context) => {
     if (!(state instanceof Tensor) || state.rank !== 2)
@@ -71,8 +75,11 @@ async function numbers(x: Tensor): Promise<number[]> {
  * M_k0 = ∏_(j<k) a_j,  M_ki = b_(i−1) ∏_(i≤j<k) a_j. All ones for a residual stream; rows that sum to one for Highway.
  * Source: section 6 of Attention Residuals (arXiv 2603.15031) for the view.
  */
-export function mixingMatrix({ steps, width }: Carry, unit: number, position = 0): number[][] {
-  const at = position * width + unit
+export function mixingMatrix(carry: Carry, unit: number, position = 0): number[][] {
+  const op = 'axis.mixingMatrix'
+  const { steps, start, width } = needCarry(carry, op)
+  whole(unit, 'unit', op, 0, width - 1)
+  const at = whole(position, 'position', op, 0, start.length / width - 1) * width + unit
   const rows = [[1]]
   for (const { a, b } of steps) {
     const before = rows.at(-1) as number[]
@@ -82,18 +89,32 @@ export function mixingMatrix({ steps, width }: Carry, unit: number, position = 0
 }
 
 /** The direct path: ∏ a_k over all steps, for every position and unit. The full path is `jacobian(trace, 0, K)`. */
-export function directPath({ steps, start }: Carry): number[] {
+export function directPath(carry: Carry): number[] {
+  const { steps, start } = needCarry(carry, 'axis.directPath')
   return start.map((_, i) => steps.reduce((product, { a }) => product * (a[i] as number), 1))
 }
 
 /** Steps after which a factor per step has halved what is carried, ln ½ / ln a: 0 for a = 0, ∞ for a ≥ 1. */
 export function halfLife(a: number): number {
+  if (typeof a !== 'number') throw refused('axis.halfLife', 'a must be a number', 'a number', a)
   const size = Math.abs(a)
   return size >= 1 ? Infinity : size === 0 ? 0 : Math.LN2 / -Math.log(size)
 }
 
+/** What `carry` gives. */
+function needCarry(carry: Carry, op: string): Carry {
+  const { start, steps, width } = needOptions(carry, op, 'what is carried')
+  const numbers = (list: unknown): boolean => Array.isArray(list) && list.every((x) => typeof x === 'number')
+  const rows = Number.isSafeInteger(width) && width > 0 && numbers(start) && start.length % width === 0
+  const whole = (step: CarryStep): boolean =>
+    [step?.a, step?.b, step?.v, step?.s].every((list) => numbers(list) && list.length === start.length)
+  if (rows && Array.isArray(steps) && steps.every(whole)) return carry
+  throw refused(op, 'needs what axis.carry gives', 'what axis.carry gives', carry)
+}
+
 /** The half-life of what every unit carries, by the geometric mean of |a| over steps and positions. */
-export function carryHalfLife({ steps, width }: Carry): number[] {
+export function carryHalfLife(carry: Carry): number[] {
+  const { steps, width } = needCarry(carry, 'axis.carryHalfLife')
   return Array.from({ length: width }, (_, unit) => {
     let [sum, count] = [0, 0]
     for (const { a } of steps) {

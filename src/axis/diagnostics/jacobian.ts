@@ -2,9 +2,12 @@
 import { ArgumentError } from '../../errors.js'
 import { stack as joined, svd } from '../../tensor/functions.js'
 import { grad } from '../../tensor/grad.js'
+import { needFunction } from '../../tensor/options.js'
 import { normal } from '../../tensor/random.js'
+import { whole } from '../../tensor/shape.js'
 import type { Tensor } from '../../tensor/tensor.js'
-import type { Trace } from './trace.js'
+import { told } from '../../told.js'
+import { needTrace, type Trace } from './trace.js'
 
 export interface GradientNorms {
   /** ‖∂L/∂s_k‖ for every point, all parts and rows together. */
@@ -18,9 +21,11 @@ export interface GradientNorms {
  * Norms that are 0 leave the exponent −∞. Source: Pascanu et al. 2013 for the quantity; the same code for time and depth is ours.
  */
 export async function gradientNorms(
-  { points }: Trace,
+  trace: Trace,
   loss: (last: readonly Tensor[]) => Tensor = randomDirection,
 ): Promise<GradientNorms> {
+  const { points } = needTrace(trace, 'axis.gradientNorms')
+  needFunction(loss, 'axis.gradientNorms', 'loss')
   const last = points.at(-1) as readonly Tensor[]
   const gradients = grad(loss(last), points.flat(), { unused: 'zeros', retain: true })
   const norms = await Promise.all(
@@ -49,16 +54,19 @@ function slope(values: readonly number[]): number {
  * ∂s_to/∂s_from of one row, [m, n]: m and n count all entries of that row over the parts of the states, in order. One backward pass for every entry
  * of s_to. Rows must be independent between the two points, as they are along time and depth in evaluation.
  */
-export function jacobian({ points }: Trace, from: number, to: number, row = 0): Tensor {
+export function jacobian(trace: Trace, from: number, to: number, row = 0): Tensor {
+  const op = 'axis.jacobian'
+  const { points } = needTrace(trace, op)
   const [start, end] = [points[from], points[to]]
   if (start === undefined || end === undefined || from >= to) {
-    const [op, got] = ['axis.jacobian', `${from} and ${to}`]
+    const got = `${told(from)} and ${told(to)}`
     throw new ArgumentError(`${op}: from and to must be points 0 … ${points.length - 1}, from before to, got ${got}`, {
       op,
       expected: `0 … ${points.length - 1}`,
       got,
     })
   }
+  whole(row, 'row', op, 0, (end[0]?.shape[0] ?? 1) - 1)
   const rows: Tensor[] = []
   for (const part of end) {
     const entries = part.select(0, row).flatten()

@@ -1,6 +1,7 @@
 // The sequential bottleneck: how many steps must follow one another, whatever the hardware.
 import { whole } from '../../tensor/shape.js'
 import { describe } from '../describe.js'
+import { needStack } from '../need.js'
 import type { Stack } from '../stack.js'
 
 export interface SerialSteps {
@@ -15,6 +16,7 @@ export interface SerialSteps {
  * T and L (the rotation again); layer by layer the same net takes T·L.
  */
 export function serialSteps(stack: Stack, steps: number): SerialSteps {
+  needStack(stack, 'axis.serialSteps')
   const T = whole(steps, 'steps', 'axis.serialSteps', 1)
   const { form, serialSteps: criticalPath } = describe(stack, { steps: T })
   return { layerByLayer: form === 'recurrent' ? T * stack.layers : criticalPath, criticalPath }

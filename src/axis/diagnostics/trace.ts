@@ -1,11 +1,13 @@
 // Traces: the carried state at every step along an axis, kept so that gradients can be taken for it.
 import { ArgumentError } from '../../errors.js'
-import type { Module } from '../../nn/module.js'
+import { Module } from '../../nn/module.js'
 import { unscope } from '../../tensor/lifetime.js'
+import { synchronous } from '../../tensor/scope.js'
 import { Tensor } from '../../tensor/tensor.js'
 import { rebuild, type Tree, tensorsIn } from '../../tensor/tree.js'
 import { Variable } from '../../tensor/variable.js'
 import { broken, type Carrier, type Context, type Stepped } from '../carrier.js'
+import { needList, needSequence, needStack, refused } from '../need.js'
 import type { Stack } from '../stack.js'
 
 /** States s_0 … s_K of one run; each is a list of tensors whose first axis is the rows. */
@@ -46,6 +48,7 @@ export function steppingBy<T>(stack: Stack, op: string, instead: Instead, fn: ()
  * `stack.run`. Errors: `ERR_ARGUMENT` for a carrier that fills both axes or whose state grows (its points are no states of one shape).
  */
 export function traceDepth(stack: Stack, x: Tensor): Trace {
+  needSequence(x, needStack(stack, 'axis.traceDepth'), 'axis.traceDepth')
   if (stack.alongDepth?.grows) throw grown(stack.alongDepth)
   const points: Tensor[][] = []
   const observe: Instead = (carrier, parameters, state, input, context) => {
@@ -65,6 +68,7 @@ export function traceDepth(stack: Stack, x: Tensor): Trace {
 
 /** Along time: the states of all layers before the first step and after each. x [B, T, width]; rows are the B rows. Errors: as `traceDepth`. */
 export function traceTime(stack: Stack, x: Tensor): Trace {
+  needSequence(x, needStack(stack, 'axis.traceTime'), 'axis.traceTime')
   if (stack.alongTime.grows) throw grown(stack.alongTime)
   const [batch, steps] = x.shape as [number, number]
   const start = stack.initialState({ batch })
@@ -83,6 +87,8 @@ export function traceTime(stack: Stack, x: Tensor): Trace {
  */
 export function traceModules(module: Module, paths: readonly string[], run: () => unknown): Trace {
   const op = 'axis.traceModules'
+  if (!(module instanceof Module)) throw refused(op, 'needs a module', 'a module', module)
+  needList(paths, op, 'paths', 'paths of modules', (path) => typeof path === 'string')
   const named = module.namedModules()
   const seen = new Map<string, Tensor>()
   const watched = paths.map((path) => {
@@ -93,7 +99,9 @@ export function traceModules(module: Module, paths: readonly string[], run: () =
         expected: 'a path of namedModules',
         got: path,
       })
-    return part as Module & { forward: (...inputs: never[]) => unknown }
+    const runs = part as Module & { forward: (...inputs: never[]) => unknown }
+    if (typeof runs.forward !== 'function') throw refused(op, `${path} must have a forward`, 'a forward', runs.forward)
+    return runs
   })
   for (const [i, part] of watched.entries()) {
     const forward = part.forward
@@ -108,7 +116,7 @@ export function traceModules(module: Module, paths: readonly string[], run: () =
     }
   }
   try {
-    run()
+    synchronous(run, op)
   } finally {
     // The own property that shadowed the method goes again.
     for (const part of watched) Reflect.deleteProperty(part, 'forward')
@@ -120,6 +128,15 @@ export function traceModules(module: Module, paths: readonly string[], run: () =
     return [output]
   })
   return { axis: 'modules', names: [...paths], points }
+}
+
+/** A trace of one of the three functions above, or one of the same form. */
+export function needTrace(trace: Trace, op: string): Trace {
+  const points = (trace as Trace | null | undefined)?.points
+  const whole = (parts: unknown): boolean =>
+    Array.isArray(parts) && parts.length > 0 && parts.every((part) => part instanceof Tensor)
+  if (Array.isArray(points) && points.length > 0 && points.every(whole)) return trace
+  throw refused(op, 'needs a trace', 'a trace, as axis.traceDepth gives it', trace)
 }
 
 /** Copies that gradients are taken for. */
