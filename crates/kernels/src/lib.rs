@@ -16,6 +16,7 @@ mod activation;
 mod context;
 pub mod elman;
 mod error;
+pub mod few_rows;
 mod gemm;
 pub mod gru;
 pub mod highway;
