@@ -8,6 +8,7 @@ export { type ImageFolder, type ImageFolderOptions, type ImageRows, imageFolder 
 export { type Lines, type LinesState, readJsonLines, readLines } from './lines.js'
 export { type Batch, type Fields, Loader, type LoaderOptions, type LoaderState } from './loader.js'
 export { type PackedSequences, type PackOptions, packSequences } from './pack.js'
+export { type Pca, type PcaOptions, pca } from './pca.js'
 export { readArrow } from './read-arrow.js'
 export { type CsvOptions, readCsv } from './read-csv.js'
 export { readIdx } from './read-idx.js'

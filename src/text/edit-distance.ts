@@ -1,5 +1,6 @@
 // Edit distance between two sequences, and error rates from it.
 import { checkArray, checkIterable } from './check.js'
+import { CorpusScore } from './corpus-score.js'
 
 /** The least number of insertions, deletions and replacements that turn `a` into `b` (Levenshtein 1966). O(|a|·|b|) time, O(|b|) memory. */
 export function editDistance<T>(a: readonly T[], b: readonly T[]): number {
@@ -35,24 +36,50 @@ export interface ErrorRates {
  * several pronunciations.
  */
 export function errorRates<T>(answers: Iterable<Answer<T>>): ErrorRates {
-  let edits = 0
-  let length = 0
-  let wrong = 0
-  let count = 0
-  for (const answer of checkIterable(answers, 'errorRates', 'answers')) {
-    const { hypothesis, references } = answer ?? {}
-    checkArray(hypothesis, 'errorRates', 'a hypothesis that is an array')
-    checkArray(references, 'errorRates', 'references that are arrays')
-    let best = { edits: hypothesis.length, length: 0, rate: Number.POSITIVE_INFINITY }
-    for (const reference of references) {
-      const distance = editDistance(hypothesis, reference)
-      const rate = distance / Math.max(1, reference.length)
-      if (rate < best.rate) best = { edits: distance, length: reference.length, rate }
-    }
+  let [edits, length, wrong, count] = [0, 0, 0, 0]
+  for (const best of bestOf(answers, 'errorRates')) {
     edits += best.edits
     length += best.length
     count++
     if (best.edits > 0) wrong++
   }
   return { symbols: edits / Math.max(1, length), sequences: wrong / Math.max(1, count) }
+}
+
+/**
+ * Edits divided by the length of the references (word, phoneme or letter error rate, by what the symbols are) as a `CorpusScore`: `errorRates(…).symbols`, for
+ * intervals, tests and curves.
+ *
+ * ```ts
+ * const per = text.symbolErrorRate([{ hypothesis: ['K', 'AE', 'T'], references: [['K', 'AE', 'T']] }])
+ * console.log(text.bootstrap(per).high)
+ * ```
+ *
+ * @throws ArgumentError where there are no answers, or they are none.
+ */
+export function symbolErrorRate<T>(answers: Iterable<Answer<T>>): CorpusScore {
+  const rows = Array.from(bestOf(answers, 'symbolErrorRate'), ({ edits, length }) => [edits, length])
+  return new CorpusScore(rows, ([edits, length]) => (edits as number) / Math.max(1, length as number))
+}
+
+/** The share of sequences that equal none of their references, as a `CorpusScore`: `errorRates(…).sequences`. @throws ArgumentError as `symbolErrorRate`. */
+export function sequenceErrorRate<T>(answers: Iterable<Answer<T>>): CorpusScore {
+  const rows = Array.from(bestOf(answers, 'sequenceErrorRate'), ({ edits }) => [edits > 0 ? 1 : 0, 1])
+  return new CorpusScore(rows, ([wrong, count]) => (wrong as number) / (count as number))
+}
+
+/** Of each answer, edits and length against the reference with the lowest rate. */
+function* bestOf<T>(answers: Iterable<Answer<T>>, op: string): Generator<{ edits: number; length: number }> {
+  for (const answer of checkIterable(answers, op, 'answers')) {
+    const { hypothesis, references } = answer ?? {}
+    checkArray(hypothesis, op, 'a hypothesis that is an array')
+    checkArray(references, op, 'references that are arrays')
+    let best = { edits: hypothesis.length, length: 0, rate: Number.POSITIVE_INFINITY }
+    for (const reference of references) {
+      const distance = editDistance(hypothesis, reference)
+      const rate = distance / Math.max(1, reference.length)
+      if (rate < best.rate) best = { edits: distance, length: reference.length, rate }
+    }
+    yield best
+  }
 }

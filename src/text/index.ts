@@ -1,4 +1,18 @@
 // The public face of text.
-export { type Answer, type ErrorRates, editDistance, errorRates } from './edit-distance.js'
+export { type BleuOptions, type BleuScore, bleu } from './bleu.js'
+export type { BleuTokenizer } from './bleu-tokens.js'
+export { type BootstrapOptions, bootstrap, type Interval, type PairedInterval, pairedBootstrap } from './bootstrap.js'
+export { type ChrFOptions, type ChrFScore, chrF } from './chrf.js'
+export type { References } from './corpus.js'
+export { CorpusScore, type Measure } from './corpus-score.js'
+export { type CurveOptions, type CurvePoint, curve, lengthCurve, rarityCurve, wordRanks } from './curves.js'
+export {
+  type Answer,
+  type ErrorRates,
+  editDistance,
+  errorRates,
+  sequenceErrorRate,
+  symbolErrorRate,
+} from './edit-distance.js'
 export { EOS, EOS_ID, PAD, PAD_ID, UNK, Vocabulary } from './vocabulary.js'
 export { characters, joinWords, words } from './words.js'
