@@ -21,6 +21,7 @@ mod gemm;
 pub mod gru;
 pub mod highway;
 mod isa;
+pub mod likeliest;
 pub mod lstm;
 mod math;
 pub mod mingru;

@@ -1,0 +1,154 @@
+//! The likeliest entries over vectors, rows side by side.
+
+use super::{NAME, NONE, keep};
+use crate::math::exp;
+use crate::parallel::{row_tasks, share};
+use crate::vector::{Kernel, Vector};
+use crate::{Context, Error};
+
+/// Floats whose maximum is compared at once with the smallest entry that is kept.
+const CHUNK: usize = 64;
+/// Below this e^x is nothing beside e^0 in float32.
+const LOWEST: f32 = -87.0;
+
+/// The buffers of a pass, all the caller's.
+#[derive(Debug, Default)]
+pub struct Forward<'a> {
+    /// [.., V], read.
+    pub x: &'a [f32],
+    /// [N]: the rows of x that are looked at.
+    pub rows: &'a [usize],
+    /// [N, k], written: the largest entries of each row, the largest first; -∞ where there are no more.
+    pub values: &'a mut [f32],
+    /// [N, k], written: where they are; [`NONE`] where there are no more.
+    pub indices: &'a mut [u32],
+    /// [N], written.
+    pub log_sums: &'a mut [f64],
+}
+
+/// The k likeliest entries of each row of `width` entries.
+pub fn forward(context: &Context, width: usize, k: usize, buffers: Forward) -> Result<(), Error> {
+    let rows = buffers.rows.len();
+    for (name, letters, expected, got) in [
+        ("values", "N*k", rows * k, buffers.values.len()),
+        ("indices", "N*k", rows * k, buffers.indices.len()),
+        ("log_sums", "N", rows, buffers.log_sums.len()),
+    ] {
+        Error::check(NAME, name, letters, expected, got)?;
+    }
+    if k == 0 || width == 0 || width >= NONE as usize {
+        return Err(Error::new(NAME, format!("needs k and V of at least 1 and V below 2^32 - 1, got k = {k}, V = {width}")));
+    }
+    if let Some(row) =
+        buffers.rows.iter().find(|row| row.checked_add(1).and_then(|row| row.checked_mul(width)).is_none_or(|end| end > buffers.x.len()))
+    {
+        return Err(Error::new(NAME, format!("x of {} numbers has no row {row} of V = {width}", buffers.x.len())));
+    }
+    let pass = Pass {
+        x: buffers.x,
+        rows: buffers.rows,
+        width,
+        k,
+        values: buffers.values.as_mut_ptr(),
+        indices: buffers.indices.as_mut_ptr(),
+        log_sums: buffers.log_sums.as_mut_ptr(),
+        tasks: row_tasks(context.parallel(), rows, width),
+    };
+    // SAFETY: the context vouches for the instruction set, the checks for the buffers; tasks write disjoint rows.
+    context.parallel().run(pass.tasks, &|task| unsafe { context.isa().run(Task { pass: &pass, task }) });
+    Ok(())
+}
+
+struct Pass<'a> {
+    x: &'a [f32],
+    rows: &'a [usize],
+    width: usize,
+    k: usize,
+    values: *mut f32,
+    indices: *mut u32,
+    log_sums: *mut f64,
+    tasks: usize,
+}
+
+// SAFETY: the pointers come from slices that outlive the pass; every task writes its own rows only.
+unsafe impl Sync for Pass<'_> {}
+
+struct Task<'a> {
+    pass: &'a Pass<'a>,
+    task: usize,
+}
+
+impl Kernel for Task<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        let Pass { x, rows, width, k, values, indices, log_sums, tasks } = *self.pass;
+        for at in share(rows.len(), tasks, self.task) {
+            let x = &x[rows[at] * width..][..width];
+            // SAFETY: every buffer holds the row, and no other task writes it.
+            unsafe {
+                let values = std::slice::from_raw_parts_mut(values.add(at * k), k);
+                let indices = std::slice::from_raw_parts_mut(indices.add(at * k), k);
+                let largest = select(x, values, indices);
+                *log_sums.add(at) = f64::from(largest) + f64::from(sum_of_exponentials::<V>(x, largest)).ln();
+            }
+        }
+    }
+}
+
+/// The largest entries, and the largest of all. Most chunks hold nothing that is kept, which their maximum tells.
+#[inline(always)]
+fn select(x: &[f32], values: &mut [f32], indices: &mut [u32]) -> f32 {
+    values.fill(f32::NEG_INFINITY);
+    indices.fill(NONE);
+    let last = values.len() - 1;
+    for (start, chunk) in (0..).step_by(CHUNK).zip(x.chunks(CHUNK)) {
+        if maximum(chunk) > values[last] {
+            for (&value, index) in chunk.iter().zip(start..) {
+                if value > values[last] {
+                    keep(values, indices, value, index);
+                }
+            }
+        }
+    }
+    values[0]
+}
+
+#[inline(always)]
+fn maximum(x: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; 16];
+    let vectors = x.chunks_exact(16);
+    let rest = vectors.remainder();
+    for vector in vectors {
+        for (lane, value) in lanes.iter_mut().zip(vector) {
+            *lane = if *value > *lane { *value } else { *lane };
+        }
+    }
+    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |most, value| if *value > most { *value } else { most })
+}
+
+/// Σ exp(x - largest), in two chains.
+#[inline(always)]
+unsafe fn sum_of_exponentials<V: Vector>(x: &[f32], largest: f32) -> f32 {
+    // SAFETY: the caller has the instruction set; reads stay within the row.
+    unsafe {
+        let (center, lowest) = (V::splat(largest), V::splat(LOWEST));
+        let term = |x: V| {
+            let x = x.sub(center);
+            // Above 0 is only +∞, whose sum is not finite anyway.
+            exp(x.clamp(lowest, V::zero())).zero_where_at_most(x, lowest)
+        };
+        let mut sums = [V::zero(); 2];
+        let whole = x.len() - x.len() % (2 * V::LANES);
+        for at in (0..whole).step_by(2 * V::LANES) {
+            sums[0] = sums[0].add(term(V::load(x.as_ptr().add(at))));
+            sums[1] = sums[1].add(term(V::load(x.as_ptr().add(at + V::LANES))));
+        }
+        for at in (whole..x.len()).step_by(V::LANES) {
+            let len = V::LANES.min(x.len() - at);
+            sums[0] = sums[0].add(term(V::load_first(x.as_ptr().add(at), len)).first(len));
+        }
+        sums[0].add(sums[1]).sum()
+    }
+}
