@@ -36,7 +36,7 @@ export interface Pca {
  * console.log(projected.shape, (await explainedVarianceRatio.data())[0])   // [ 3, 1 ] 1
  * ```
  *
- * Differs from scikit-learn's `PCA`: nothing, by the sign too.
+ * `torch.pca_lowrank` is the randomised approximation of this; scikit-learn's `PCA` gives the same up to the signs.
  *
  * @throws ShapeError unless x is [N, D] with N ≥ 2; ArgumentError for more components than min(N, D). Source: Jolliffe 2002, sections 1.1 and 3.5.
  */

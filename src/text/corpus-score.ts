@@ -12,10 +12,10 @@ export type Measure = (sums: readonly number[]) => number
  * A corpus measured by numbers that add over its sentences: score = measure(Σ rows). BLEU is such a measure (counts of n-grams and lengths), and so are chrF, error
  * rates, perplexity and plain means; none is the mean of the measure of single sentences, except the last.
  *
- * @example
- * const accuracy = new text.CorpusScore([[1, 1], [0, 1], [1, 1], [1, 1]], ([right, all]) => right / all)
- * accuracy.score   // 0.75
- * accuracy.select([0, 1]).score   // 0.5
+ * ```ts
+ * const accuracy = new text.CorpusScore([[1, 1], [0, 1], [1, 1], [1, 1]], ([right = 0, all = 0]) => right / all)
+ * console.log(accuracy.score, accuracy.select([0, 1]).score)   // 0.75 0.5
+ * ```
  */
 export class CorpusScore {
   readonly score: number

@@ -1,4 +1,4 @@
-// The examples in the docs of src/data are run, and what they print compared with their comments.
+// The examples in the docs of src/data and src/text are run, and what they print compared with their comments.
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -29,12 +29,14 @@ beforeAll(async () => {
   }
 })
 
-const src = new URL('../../src/data/', import.meta.url)
-const examples = readdirSync(src).flatMap((file) =>
-  [...readFileSync(new URL(file, src), 'utf8').matchAll(/ \* ```ts\n([\s\S]*?) \* ```/g)].map(
-    ([, text = ''], i): [string, string] => [`${file} ${i + 1}`, text.replace(/^ \* ?/gm, '')],
-  ),
-)
+const examples = ['data', 'text'].flatMap((name) => {
+  const src = new URL(`../../src/${name}/`, import.meta.url)
+  return readdirSync(src).flatMap((file) =>
+    [...readFileSync(new URL(file, src), 'utf8').matchAll(/ \* ```ts\n([\s\S]*?) \* ```/g)].map(
+      ([, text = ''], i): [string, string] => [`${file} ${i + 1}`, text.replace(/^ \* ?/gm, '')],
+    ),
+  )
+})
 
 test('there are examples', () => expect(examples.length).toBeGreaterThan(8))
 
