@@ -1,13 +1,5 @@
 // The public face of models.
 export type { Classified, ClassifierLoaderOptions, ClassifierOptions, LabelledBatch } from './classifier.js'
-export type { DecodeOptions, Hypothesis } from './decode.js'
-export {
-  EncoderDecoder,
-  type EncoderDecoderOptions,
-  type Pair,
-  type PairBatch,
-  type PairLoaderOptions,
-} from './encoder-decoder.js'
 export type { ColumnInput } from './features.js'
 export { Forecaster, type ForecasterOptions, type Steps, type WindowBatch } from './forecaster.js'
 export {
@@ -19,6 +11,7 @@ export {
   type Unit,
 } from './language-model.js'
 export type { Moments } from './scale.js'
+export * from './seq2seq/index.js'
 export {
   type LabelledSeries,
   SequenceClassifier,

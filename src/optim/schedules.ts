@@ -43,6 +43,19 @@ export function multiStep(lr: number, options: { at: readonly number[]; factor?:
   return (n) => lr * factor ** reached.filter((milestone) => milestone <= n).length
 }
 
+/**
+ * lr for `after` epochs of `epoch` steps each, then half of it at once and again after every `every` epochs: lr / 2^(1 + ⌊(e − after) / every⌋) from
+ * e = step / epoch = after on. Source: Sutskever, Vinyals and Le 2014, §3.4. torch: MultiStepLR with those milestones.
+ */
+export function halvings(lr: number, options: { epoch: number; after?: number; every?: number }): Schedule {
+  const { epoch, after = 5, every = 0.5 } = needOptions(options, 'halvings')
+  needNumber(lr, 'lr', 'halvings', 0)
+  whole(epoch, 'epoch', 'halvings', 1)
+  needNumber(after, 'after', 'halvings', 0)
+  needNumber(every, 'every', 'halvings', Number.MIN_VALUE)
+  return (n) => (n < after * epoch ? lr : lr / 2 ** (1 + Math.floor((n / epoch - after) / every)))
+}
+
 /** lr · factor^step. torch: ExponentialLR. */
 export function exponential(lr: number, options: { factor: number }): Schedule {
   const { factor } = needOptions(options, 'exponential')

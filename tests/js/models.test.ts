@@ -139,6 +139,15 @@ test.each([true, false])('an encoder-decoder (reversed: %s) writes the same hypo
   expect(() => ours.decode([['z']])).toThrow(code('ERR_ARGUMENT'))
 })
 
+test('an encoder-decoder that is not of plain LSTMs is refused by the option that makes it so', async () => {
+  const letters = text.Vocabulary.of([['a', 'b']])
+  for (const options of [{ attention: 'additive' }, { cell: 'gru' }, { bias: false }, { residual: true }] as const) {
+    const native = new models.EncoderDecoder({ source: letters, target: letters, width: 8, ...options })
+    const [name] = Object.keys(options) as [string]
+    await expect(reloaded('EncoderDecoder', native)).rejects.toMatchObject({ code: 'ERR_ARGUMENT', got: name })
+  }
+})
+
 describe('what cannot be loaded', () => {
   const forecaster = async (change: (files: Map<string, Uint8Array>) => void): Promise<unknown> =>
     inFolder(async (folder) => {

@@ -56,9 +56,9 @@ describe('EncoderDecoder', () => {
   it('reads the source from its end, unless told otherwise', async () => {
     const forward = new models.EncoderDecoder({ ...small, reversed: false })
     forward.loadStateDict(model.stateDict())
-    const state = await model.encode(int64([letters.encode('abcd')])).h.toArray()
-    expect(await forward.encode(int64([letters.encode('dcba')])).h.toArray()).toEqual(state)
-    expect(await forward.encode(int64([letters.encode('abcd')])).h.toArray()).not.toEqual(state)
+    const state = await model.encode(int64([letters.encode('abcd')])).state.h1!.toArray()
+    expect(await forward.encode(int64([letters.encode('dcba')])).state.h1!.toArray()).toEqual(state)
+    expect(await forward.encode(int64([letters.encode('abcd')])).state.h1!.toArray()).not.toEqual(state)
   })
 
   it('gives each row of a batch what it gets alone', async () => {

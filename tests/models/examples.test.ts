@@ -15,7 +15,9 @@ async function exampleIn(file: string): Promise<string> {
 
 /** Files of models: those that can be saved. */
 const models: string[] = []
-for (const name of readdirSync(new URL('models/', src))) {
+for (const entry of readdirSync(new URL('models/', src), { recursive: true })) {
+  const name = String(entry).replaceAll('\\', '/')
+  if (!name.endsWith('.ts')) continue
   if ((await readFile(new URL(`models/${name}`, src), 'utf8')).includes('  save(folder: string)')) models.push(name)
 }
 
@@ -54,7 +56,7 @@ it.each([...models.map((name) => `models/${name}`), 'text/vocabulary.ts'])('src/
 
 /** What the examples show, where it can be wrong. */
 const learnt: Record<string, (written: unknown[]) => void> = {
-  'models/encoder-decoder.ts': ([, probability]) => expect(probability).toBeGreaterThan(0),
+  'models/seq2seq/encoder-decoder.ts': ([, probability]) => expect(probability).toBeGreaterThan(0),
   'models/forecaster.ts': ([forecast, truth]) => {
     const off = (forecast as number[][]).map(([x], i) =>
       Math.abs((x as number) - ((truth as number[][])[i]?.[0] as number)),

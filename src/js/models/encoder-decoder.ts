@@ -13,7 +13,12 @@ interface Config {
   width: number
   numLayers: number
   reversed: boolean
+  /** Options of models that are not run here. */
+  [other: string]: unknown
 }
+
+/** Options that change nothing of what decoding computes. */
+const HARMLESS = ['width', 'numLayers', 'reversed', 'dropout', 'labelSmoothing', 'heads', 'maxSource']
 
 export interface Hypothesis {
   symbols: string[]
@@ -31,7 +36,7 @@ interface Path {
   row: number
 }
 
-/** `models.EncoderDecoder` as it decodes. */
+/** `models.EncoderDecoder` of two LSTMs without attention, as it decodes. */
 export class EncoderDecoder extends Module {
   readonly sourceEmbedding: Embedding
   readonly targetEmbedding: Embedding
@@ -42,8 +47,15 @@ export class EncoderDecoder extends Module {
   readonly #target: Vocabulary
   readonly #reversed: boolean
 
-  constructor({ width, numLayers, reversed }: Config, source: Vocabulary, target: Vocabulary) {
+  constructor({ width, numLayers, reversed, ...others }: Config, source: Vocabulary, target: Vocabulary) {
     super()
+    const odd = Object.keys(others).find((name) => !HARMLESS.includes(name))
+    if (odd !== undefined)
+      throw new ArgumentError(`loadModel: an EncoderDecoder must be of LSTMs without attention, this one has ${odd}`, {
+        op: 'loadModel',
+        expected: 'LSTMs without attention',
+        got: odd,
+      })
     this.#source = source
     this.#target = target
     this.#reversed = reversed

@@ -1,7 +1,7 @@
 // The folded first layer: the same outputs and gradients as embedding and LSTM one after the other.
-import { grad, manualSeed, nn, type Tensor, tensor } from 'quarterturn'
+import { grad, manualSeed, nn, stack, type Tensor, tensor } from 'quarterturn'
 import { beforeEach, describe, expect, it } from 'vitest'
-import { fold, readSymbols } from '../../src/models/symbol-lstm.js'
+import { fold, readSymbols } from '../../../src/models/seq2seq/recurrent.js'
 
 const symbols = tensor(
   [
@@ -20,7 +20,11 @@ beforeEach(() => {
 })
 
 const plain = (state?: nn.LSTMState) => lstm.forward(embedding.forward(symbols), state)
-const folded = (state?: nn.LSTMState) => readSymbols(embedding, lstm, symbols, state, fold(embedding, lstm))
+const folded = (state?: Record<string, Tensor>) => {
+  const read = readSymbols(embedding, lstm, symbols, state, { folded: fold(embedding, lstm) })
+  const both = (part: string) => stack([0, 1].map((k) => read.state[`${part}${k}`]!))
+  return { output: read.output, state: { h: both('h'), c: both('c') }, byLayer: read.state }
+}
 
 async function close(a: Tensor, b: Tensor): Promise<void> {
   expect(a.shape).toEqual(b.shape)
@@ -36,7 +40,7 @@ describe('readSymbols', () => {
   })
 
   it('goes on from a state', async () => {
-    await close(folded(folded().state).output, plain(plain().state).output)
+    await close(folded(folded().byLayer).output, plain(plain().state).output)
   })
 
   it('gives every parameter the same gradient', async () => {
@@ -54,7 +58,7 @@ describe('readSymbols', () => {
   it('refuses a symbol that the embedding does not have', async () => {
     const odd = tensor([[5]], { dtype: 'int64' })
     await expect(
-      readSymbols(embedding, lstm, odd, undefined, fold(embedding, lstm)).output.data(),
+      readSymbols(embedding, lstm, odd, undefined, { folded: fold(embedding, lstm) }).output.data(),
     ).rejects.toMatchObject({ code: 'ERR_RANGE' })
   })
 })
