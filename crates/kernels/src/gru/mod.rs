@@ -11,6 +11,7 @@
 mod backward;
 mod forward;
 pub mod reference;
+pub mod stack;
 
 pub use backward::backward;
 pub use forward::forward;
@@ -68,5 +69,10 @@ mod tests {
     #[test]
     fn gru_obeys_the_laws_of_recurrences() {
         recurrent::laws::all::<Gru>();
+    }
+
+    #[test]
+    fn stacks_of_gru_obey_the_laws_of_stacks() {
+        recurrent::stack::laws::all::<Gru>();
     }
 }

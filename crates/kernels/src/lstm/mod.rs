@@ -11,6 +11,7 @@
 mod backward;
 mod forward;
 pub mod reference;
+pub mod stack;
 
 pub use backward::backward;
 pub use forward::forward;
@@ -62,5 +63,10 @@ mod tests {
     #[test]
     fn lstm_obeys_the_laws_of_recurrences() {
         recurrent::laws::all::<Lstm>();
+    }
+
+    #[test]
+    fn stacks_of_lstm_obey_the_laws_of_stacks() {
+        recurrent::stack::laws::all::<Lstm>();
     }
 }

@@ -7,6 +7,7 @@ use std::ptr::{copy_nonoverlapping, null, null_mut, write_bytes};
 use super::gradient::{Sums, Term, Terms, add_late, add_private, add_terms, private_len};
 use super::layout::{Before, Layout, Steps};
 use super::plan::Plan;
+use super::wavefront::Node;
 use super::{Backward, Cell, Layer, Packed, Shape, Then, WeightGradients, forward};
 use crate::gemm::{Panel, Row, panel_width, product};
 use crate::parallel::share;
@@ -32,17 +33,13 @@ pub(crate) fn backward<C: Cell>(context: &Context, layer: &Layer, packed: &mut P
         for gradient in [&mut buffers.dx, &mut buffers.dh_0, &mut buffers.dc_0].into_iter().flatten() {
             gradient.fill(0.0);
         }
-        if let Some(sums) = &mut buffers.dweights {
-            sums.weight_ih.fill(0.0);
-            sums.weight_hh.fill(0.0);
-            [&mut sums.bias_ih, &mut sums.bias_hh].into_iter().flatten().for_each(|bias| bias.fill(0.0));
-        }
+        buffers.dweights.iter_mut().for_each(WeightGradients::clear);
         return Ok(());
     }
-    let before = || Before::new(context, layer, buffers.y.as_ptr(), buffers.h_0, buffers.c_0);
+    let before = || Before::new(context, layer, (buffers.y.as_ptr(), shape.hidden), buffers.h_0, buffers.c_0);
     let (dh_n, dc_n) = (pointer(buffers.dh_n), pointer(buffers.dc_n));
     let (dh_0, dc_0) = (pointer_mut(&mut buffers.dh_0), pointer_mut(&mut buffers.dc_0));
-    let (x, dy, dx) = (buffers.x.as_ptr(), pointer(buffers.dy), pointer_mut(&mut buffers.dx));
+    let (x, dy, dx) = (buffers.x.as_ptr(), Incoming::new(pointer(buffers.dy), shape.hidden), pointer_mut(&mut buffers.dx));
     let steps = 0..shape.time;
     if layer.options.recompute.is_none() {
         let reserve = buffers.reserve.as_mut_ptr();
@@ -64,8 +61,20 @@ pub(crate) fn backward<C: Cell>(context: &Context, layer: &Layer, packed: &mut P
         let before = || if is_first { before() } else { before().with_c(marked, layout.state_stride) };
         let reserve = again.as_mut_ptr();
         let none = null_mut();
-        forward::Run { steps: steps.clone(), before: before(), x, y: none, h_n: none, c_n: none, reserve, marks: none }
-            .go::<C>(context, layer, packed);
+        let again = forward::Run {
+            steps: steps.clone(),
+            before: before(),
+            x,
+            y: none,
+            y_stride: 0,
+            mask: null(),
+            dropped: none,
+            h_n: none,
+            c_n: none,
+            reserve,
+            marks: none,
+        };
+        again.go::<C>(context, layer, packed);
         let run = Run {
             steps,
             before: before(),
@@ -92,81 +101,111 @@ fn pointer_mut(slice: &mut Option<&mut [f32]>) -> *mut f32 {
     slice.as_mut().map_or(null_mut(), |slice| slice.as_mut_ptr())
 }
 
-/// A pass back over some of the steps. Pointers are those of [`Backward`], null where absent; states are those at the ends of these steps.
-struct Run<'a> {
-    steps: Range<usize>,
-    before: Before<'a>,
-    /// Whether this is the first to write the gradients of the weights; later ones add.
-    fresh: bool,
-    x: *const f32,
-    /// What forward saved of these steps, in the layout of that many.
-    reserve: *mut f32,
-    dy: *const f32,
-    dh_n: *const f32,
-    dc_n: *const f32,
-    dx: *mut f32,
-    dh_0: *mut f32,
-    dc_0: *mut f32,
+/// The gradients that come to the outputs of a pass: the sum of two, times a mask. Null where absent.
+#[derive(Clone, Copy)]
+pub(super) struct Incoming {
+    pub(super) dy: *const f32,
+    pub(super) more: *const f32,
+    pub(super) mask: *const f32,
+    /// From one row of each to the next.
+    pub(super) stride: usize,
 }
 
-impl Run<'_> {
-    fn go<C: Cell>(self, context: &Context, layer: &Layer, packed: &mut Packed, dweights: &mut Option<WeightGradients>) {
-        packed.prepare_backward::<C>(context, layer);
-        let shape = &layer.shape;
-        let layout = Layout::new::<C>(shape, layer.stretch());
-        let lanes = context.isa().lanes();
-        let plan = Plan::new::<C>(shape, lanes, context.parallel().threads());
-        let rows = plan.most_rows(shape.batch);
-        let chunk = (CHUNK / (rows * layout.gates_stride * size_of::<f32>())).clamp(1, self.steps.len().max(1));
-        let weights_len = C::gates() * shape.hidden * (shape.input + shape.hidden);
-        let private = dweights.is_some() && plan.members == 1 && weights_len * size_of::<f32>() <= PRIVATE_SUMS;
-        let states = 4 * rows * layout.state_stride;
-        let of_group = if private { private_len::<C>(shape, lanes, chunk * rows) } else { 0 };
-        let steps = Steps::new(shape.time, layer.options);
-        let Run { steps: some, before, fresh, x, reserve, dy, dh_n, dc_n, dx, dh_0, dc_0 } = self;
-        let pass = Pass::<C> {
-            shape: *shape,
-            steps,
-            layout,
-            plan,
-            packed,
-            cell: PhantomData,
-            chunk,
-            teams: (0..plan.groups).map(|_| Team::new(plan.members)).collect(),
-            scratch: context.pool().take(plan.groups * (states + of_group)),
-            scratch_of_group: states + of_group,
-            private,
-            terms: Terms { shape: *shape, steps, layout, some, before, x, gates: reserve, fresh },
-            reserve,
-            dy,
-            dh_n,
-            dc_n,
-            dx,
-            dh_0,
-            dc_0,
-        };
-        // SAFETY: the context vouches for the instruction set, checks for the buffers; tasks write disjoint rows or units.
-        context.parallel().run(plan.tasks(), &|task| unsafe { context.isa().run(Task { pass: &pass, task }) });
-        match dweights {
-            None => {}
-            Some(dweights) if private => {
-                add_private::<C>(context, &pass.terms, (0..plan.groups).map(|group| pass.sums(group).0), dweights);
+impl Incoming {
+    fn new(dy: *const f32, stride: usize) -> Incoming {
+        Incoming { dy, more: null(), mask: null(), stride }
+    }
+
+    /// Adds what comes to the `units` at place `at` (a row of all steps of all rows of the batch) to those of `dh`.
+    ///
+    /// # Safety
+    /// Each holds the row; `dh` may be read and written a vector past its last unit.
+    #[inline(always)]
+    unsafe fn add_to<V: Vector>(&self, at: usize, units: &Range<usize>, dh: *mut f32) {
+        let row = at * self.stride;
+        for unit in units.clone().step_by(V::LANES) {
+            let len = V::LANES.min(units.end - unit);
+            // SAFETY: by the contract.
+            unsafe {
+                let mut sum = V::load_first(self.dy.add(row + unit), len);
+                if !self.more.is_null() {
+                    sum = sum.add(V::load_first(self.more.add(row + unit), len));
+                }
+                if !self.mask.is_null() {
+                    sum = sum.mul(V::load_first(self.mask.add(row + unit), len));
+                }
+                V::load(dh.add(unit)).add(sum).store(dh.add(unit));
             }
-            Some(dweights) => add_late::<C>(context, &pass.terms, dweights),
+        }
+    }
+
+    /// Asks for the units at place `at`, which will be wanted soon.
+    #[inline(always)]
+    fn prefetch(&self, at: usize, units: &Range<usize>) {
+        for row in [self.dy, self.more, self.mask] {
+            if !row.is_null() {
+                prefetch_row(row.wrapping_add(at * self.stride), units.clone());
+            }
         }
     }
 }
 
+/// A pass back over some of the steps. Pointers are those of [`Backward`], null where absent; states are those at the ends of these steps.
+pub(super) struct Run<'a> {
+    pub(super) steps: Range<usize>,
+    pub(super) before: Before<'a>,
+    /// Whether this is the first to write the gradients of the weights; later ones add.
+    pub(super) fresh: bool,
+    pub(super) x: *const f32,
+    /// What forward saved of these steps, in the layout of that many.
+    pub(super) reserve: *mut f32,
+    pub(super) dy: Incoming,
+    pub(super) dh_n: *const f32,
+    pub(super) dc_n: *const f32,
+    pub(super) dx: *mut f32,
+    pub(super) dh_0: *mut f32,
+    pub(super) dc_0: *mut f32,
+}
+
+impl Run<'_> {
+    pub(super) fn go<C: Cell>(self, context: &Context, layer: &Layer, packed: &mut Packed, dweights: &mut Option<WeightGradients>) {
+        packed.prepare_backward::<C>(context, layer);
+        let plan = Plan::new::<C>(&layer.shape, context.isa().lanes(), context.parallel().threads());
+        let pass = Pass::<C>::new(context, layer, packed, plan, None, dweights.is_some(), self);
+        // SAFETY: the context vouches for the instruction set, checks for the buffers; tasks write disjoint rows or units.
+        context.parallel().run(plan.tasks(), &|task| unsafe { context.isa().run(Task { pass: &pass, task }) });
+        if let Some(dweights) = dweights {
+            weight_gradients(context, &[pass], &mut [dweights]);
+        }
+    }
+}
+
+/// The gradients of the weights of each pass, when all have come to their end.
+pub(super) fn weight_gradients<C: Cell>(context: &Context, passes: &[Pass<C>], to: &mut [&mut WeightGradients]) {
+    let mut late = Vec::new();
+    for (pass, to) in passes.iter().zip(to) {
+        if pass.private {
+            add_private::<C>(context, &pass.terms, (0..pass.plan.groups).map(|group| pass.sums(group).0), to);
+        } else {
+            late.push((&pass.terms, &mut **to));
+        }
+    }
+    add_late::<C>(context, &mut late);
+}
+
 /// What all tasks of a pass share. Pointers are those of [`Run`].
-struct Pass<'a, C> {
+pub(super) struct Pass<'a, C> {
     shape: Shape,
     steps: Steps<'a>,
+    /// The passes of other layers that this one waits for, and that wait for it.
+    node: Option<Node<'a>>,
     layout: Layout,
     plan: Plan,
     packed: &'a Packed,
     cell: PhantomData<C>,
-    /// Steps per chunk.
+    /// Steps per chunk, and how many of them at a time.
     chunk: usize,
+    piece: usize,
     teams: Vec<Team>,
     /// For each group: dh, dc, the state before the step and c before the first step, each [rows, `state_stride`];
     /// then, where sums are private: dW_ih, dW_hh, db, and the scratch to compute them.
@@ -175,7 +214,7 @@ struct Pass<'a, C> {
     private: bool,
     terms: Terms<'a>,
     reserve: *mut f32,
-    dy: *const f32,
+    dy: Incoming,
     dh_n: *const f32,
     dc_n: *const f32,
     dx: *mut f32,
@@ -186,7 +225,52 @@ struct Pass<'a, C> {
 // SAFETY: the pointers come from slices that outlive the pass; every task writes its own rows and units only.
 unsafe impl<C: Cell> Sync for Pass<'_, C> {}
 
-impl<C: Cell> Pass<'_, C> {
+impl<'a, C: Cell> Pass<'a, C> {
+    /// With weights that were packed before; `weighs` if the gradients of the weights are wanted.
+    pub(super) fn new(
+        context: &Context,
+        layer: &Layer<'a>,
+        packed: &'a Packed,
+        plan: Plan,
+        node: Option<Node<'a>>,
+        weighs: bool,
+        run: Run<'a>,
+    ) -> Self {
+        let (shape, lanes) = (layer.shape, context.isa().lanes());
+        let layout = Layout::new::<C>(&shape, layer.stretch());
+        let rows = plan.most_rows(shape.batch);
+        let chunk = (CHUNK / (rows * layout.gates_stride * size_of::<f32>())).clamp(1, run.steps.len().max(1));
+        let weights_len = C::gates() * shape.hidden * (shape.input + shape.hidden);
+        let private = weighs && plan.members == 1 && weights_len * size_of::<f32>() <= PRIVATE_SUMS;
+        let states = 4 * rows * layout.state_stride;
+        let of_group = if private { private_len::<C>(&shape, lanes, chunk * rows) } else { 0 };
+        let steps = Steps::new(shape.time, layer.options);
+        let Run { steps: some, before, fresh, x, reserve, dy, dh_n, dc_n, dx, dh_0, dc_0 } = run;
+        Pass {
+            shape,
+            steps,
+            layout,
+            plan,
+            packed,
+            cell: PhantomData,
+            chunk,
+            piece: node.as_ref().map_or(chunk, |node| node.piece.min(chunk)),
+            node,
+            teams: (0..plan.groups).map(|_| Team::new(plan.members)).collect(),
+            scratch: context.pool().take(plan.groups * (states + of_group)),
+            scratch_of_group: states + of_group,
+            private,
+            terms: Terms { shape, steps, layout, some, before, x, gates: reserve, fresh },
+            reserve,
+            dy,
+            dh_n,
+            dc_n,
+            dx,
+            dh_0,
+            dc_0,
+        }
+    }
+
     /// The private sums of `group`, and the scratch to compute them.
     fn sums(&self, group: usize) -> (Sums, *mut f32) {
         let states = 4 * self.plan.most_rows(self.shape.batch) * self.layout.state_stride;
@@ -195,9 +279,9 @@ impl<C: Cell> Pass<'_, C> {
 }
 
 /// One task: some rows of the batch and some of the units.
-struct Task<'a, C> {
-    pass: &'a Pass<'a, C>,
-    task: usize,
+pub(super) struct Task<'a, C> {
+    pub(super) pass: &'a Pass<'a, C>,
+    pub(super) task: usize,
 }
 
 impl<C: Cell> Kernel for Task<'_, C> {
@@ -277,29 +361,38 @@ impl<'a, C: Cell> Walk<'a, C> {
             }
             for first in some.clone().step_by(self.pass.chunk).rev() {
                 let chunk = first..(first + self.pass.chunk).min(some.end);
-                for s in chunk.clone().rev() {
-                    active.clear();
-                    active.extend(self.rows.clone().filter(|&b| steps.of_row(b).contains(&s)));
-                    for &b in &active {
-                        self.step::<V>(s, b);
+                for first in chunk.clone().step_by(self.pass.piece).rev() {
+                    let piece = first..(first + self.pass.piece).min(chunk.end);
+                    if let Some(node) = &self.pass.node {
+                        node.wait(self.group, steps.times(&piece));
                     }
-                    member.meet();
-                    if s == some.start && self.pass.dh_0.is_null() {
-                        // Nobody asks for the gradient of the initial state.
-                        continue;
+                    for s in piece.clone().rev() {
+                        active.clear();
+                        active.extend(self.rows.clone().filter(|&b| steps.of_row(b).contains(&s)));
+                        for &b in &active {
+                            self.step::<V>(s, b);
+                        }
+                        member.meet();
+                        if s == some.start && self.pass.dh_0.is_null() {
+                            // Nobody asks for the gradient of the initial state.
+                            continue;
+                        }
+                        if panel_width::<V>(active.len()) != width {
+                            width = panel_width::<V>(active.len());
+                            panels = Panel::group(width, hidden_columns.iter().copied());
+                        }
+                        let row = |i: usize| {
+                            let dh = self.row(self.dh, active[i]);
+                            Row { a: self.gates(s, active[i]).wrapping_add(first_hidden), init: dh, out: dh }
+                        };
+                        product::<V>(C::gates() * layout.column, 1, active.len(), row, &panels);
                     }
-                    if panel_width::<V>(active.len()) != width {
-                        width = panel_width::<V>(active.len());
-                        panels = Panel::group(width, hidden_columns.iter().copied());
+                    if !self.pass.dx.is_null() {
+                        self.input_gradient::<V>(piece.clone(), member);
                     }
-                    let row = |i: usize| {
-                        let dh = self.row(self.dh, active[i]);
-                        Row { a: self.gates(s, active[i]).wrapping_add(first_hidden), init: dh, out: dh }
-                    };
-                    product::<V>(C::gates() * layout.column, 1, active.len(), row, &panels);
-                }
-                if !self.pass.dx.is_null() {
-                    self.input_gradient::<V>(chunk.clone(), member);
+                    if let Some(node) = &self.pass.node {
+                        node.publish(self.group, some.end - piece.start);
+                    }
                 }
                 if self.pass.private {
                     let mine: Vec<Term> = steps.active(self.rows.clone(), chunk).into_iter().map(|at| terms.term(at)).collect();
@@ -352,14 +445,10 @@ impl<'a, C: Cell> Walk<'a, C> {
         let h_before = self.row(self.h_before, b);
         // SAFETY: every row holds the padded units of the task.
         unsafe {
-            if !dy.is_null() {
-                let at = |s: usize| dy.wrapping_add((b * shape.time + steps.t(s)) * shape.hidden);
-                let dy = at(s);
-                prefetch_row(at(s.saturating_sub(AHEAD)), start..end);
-                for unit in (start..end).step_by(V::LANES) {
-                    let len = V::LANES.min(end - unit);
-                    V::load(dh.add(unit)).add(V::load_first(dy.add(unit), len)).store(dh.add(unit));
-                }
+            if !dy.dy.is_null() {
+                let at = |s: usize| b * shape.time + steps.t(s);
+                dy.prefetch(at(s.saturating_sub(AHEAD)), &self.units);
+                dy.add_to::<V>(at(s), &self.units, dh);
             }
             if C::NEEDS_H {
                 copy_nonoverlapping(terms.before.h(s, b).add(start), h_before.add(start), end - start);

@@ -52,6 +52,20 @@ pub struct WeightGradients<'a, F = f32> {
     pub bias_hh: Option<&'a mut [F]>,
 }
 
+impl WeightGradients<'_> {
+    /// Zeros everywhere.
+    pub(super) fn clear(&mut self) {
+        let WeightGradients { weight_ih, weight_hh, bias_ih, bias_hh } = self;
+        [Some(weight_ih), Some(weight_hh), bias_ih.as_mut(), bias_hh.as_mut()].into_iter().flatten().for_each(|to| to.fill(0.0));
+    }
+
+    /// As weights, whose sizes they have.
+    pub(super) fn as_weights(&self) -> Weights<'_> {
+        let WeightGradients { weight_ih, weight_hh, bias_ih, bias_hh } = self;
+        Weights { weight_ih, weight_hh, bias_ih: bias_ih.as_deref(), bias_hh: bias_hh.as_deref() }
+    }
+}
+
 /// The buffers of a backward pass, all the caller's.
 #[derive(Debug, Default)]
 pub struct Backward<'a> {
@@ -105,14 +119,12 @@ impl Backward<'_> {
             }
         }
         let Some(d) = &self.dweights else { return Ok(()) };
-        let gradients =
-            Weights { weight_ih: &*d.weight_ih, weight_hh: &*d.weight_hh, bias_ih: d.bias_ih.as_deref(), bias_hh: d.bias_hh.as_deref() };
-        gradients.check(C::NAME, C::gates(), shape)
+        d.as_weights().check(C::NAME, C::gates(), shape)
     }
 }
 
 /// Refuses c where the cell has none.
-fn refuse_c<C: Cell>(name: &str) -> Result<(), Error> {
+pub(super) fn refuse_c<C: Cell>(name: &str) -> Result<(), Error> {
     if name.contains("c_") && !C::HAS_C {
         return Err(Error::new(C::NAME, format!("{name} must be absent: there is no c")));
     }

@@ -2,10 +2,11 @@
 
 use std::marker::PhantomData;
 use std::ops::Range;
-use std::ptr::{copy_nonoverlapping, null_mut, write_bytes};
+use std::ptr::{copy_nonoverlapping, null, null_mut, write_bytes};
 
 use super::layout::{Before, Layout, Steps};
 use super::plan::Plan;
+use super::wavefront::Node;
 use super::{Cell, Forward, Layer, Now, Packed, Shape};
 use crate::gemm::{Panel, Row, Tile, panel_width, product, tile, tile_count};
 use crate::parallel::share;
@@ -21,9 +22,12 @@ pub(crate) fn forward<C: Cell>(context: &Context, layer: &Layer, packed: &mut Pa
     buffers.check::<C>(layer)?;
     let mut run = Run {
         steps: 0..layer.shape.time,
-        before: Before::new(context, layer, buffers.y.as_ptr(), buffers.h_0, buffers.c_0),
+        before: Before::new(context, layer, (buffers.y.as_ptr(), layer.shape.hidden), buffers.h_0, buffers.c_0),
         x: buffers.x.as_ptr(),
         y: buffers.y.as_mut_ptr(),
+        y_stride: layer.shape.hidden,
+        mask: null(),
+        dropped: null_mut(),
         h_n: pointer(&mut buffers.h_n),
         c_n: pointer(&mut buffers.c_n),
         reserve: pointer(&mut buffers.reserve),
@@ -46,6 +50,11 @@ pub(super) struct Run<'a> {
     pub(super) before: Before<'a>,
     pub(super) x: *const f32,
     pub(super) y: *mut f32,
+    /// From one row of y to the next.
+    pub(super) y_stride: usize,
+    /// Where there is a mask, y times it goes to `dropped`; both lie as y does.
+    pub(super) mask: *const f32,
+    pub(super) dropped: *mut f32,
     pub(super) h_n: *mut f32,
     pub(super) c_n: *mut f32,
     /// What backward needs of these steps, in the layout of that many.
@@ -61,35 +70,19 @@ impl Run<'_> {
             return;
         }
         packed.prepare_forward::<C>(context, layer);
-        let layout = Layout::new::<C>(shape, layer.stretch());
         let plan = Plan::new::<C>(shape, context.isa().lanes(), context.parallel().threads());
-        let rows = plan.most_rows(shape.batch);
-        let chunk = (CHUNK / (rows * layout.gates_stride * size_of::<f32>())).clamp(1, self.steps.len().max(1));
-        let ahead = if self.reserve.is_null() { chunk * rows * layout.gates_stride } else { 0 };
-        let states = 3 * rows * layout.state_stride;
-        let pass = Pass::<C> {
-            shape: *shape,
-            steps: Steps::new(shape.time, layer.options),
-            stretch: layer.stretch(),
-            layout,
-            plan,
-            packed,
-            cell: PhantomData,
-            chunk,
-            teams: (0..plan.groups).map(|_| Team::new(plan.members)).collect(),
-            scratch: context.pool().take(plan.groups * (states + ahead)),
-            scratch_of_group: states + ahead,
-            run: self,
-        };
+        let pass = Pass::<C>::new(context, layer, packed, plan, None, self);
         // SAFETY: the context vouches for the instruction set, checks for the buffers; tasks write disjoint rows or units.
         context.parallel().run(plan.tasks(), &|task| unsafe { context.isa().run(Task { pass: &pass, task }) });
     }
 }
 
 /// What all tasks of a pass share.
-struct Pass<'a, C> {
+pub(super) struct Pass<'a, C> {
     shape: Shape,
     steps: Steps<'a>,
+    /// The passes of other layers that this one waits for, and that wait for it.
+    node: Option<Node<'a>>,
     /// Steps between marks.
     stretch: usize,
     layout: Layout,
@@ -108,10 +101,38 @@ struct Pass<'a, C> {
 // SAFETY: the pointers come from slices that outlive the pass; every task writes its own rows and units only.
 unsafe impl<C: Cell> Sync for Pass<'_, C> {}
 
+impl<'a, C: Cell> Pass<'a, C> {
+    /// With weights that were packed before.
+    pub(super) fn new(context: &Context, layer: &Layer<'a>, packed: &'a Packed, plan: Plan, node: Option<Node<'a>>, run: Run<'a>) -> Self {
+        let shape = layer.shape;
+        let layout = Layout::new::<C>(&shape, layer.stretch());
+        let rows = plan.most_rows(shape.batch);
+        let most = node.as_ref().map_or(usize::MAX, |node| node.piece);
+        let chunk = (CHUNK / (rows * layout.gates_stride * size_of::<f32>())).clamp(1, run.steps.len().max(1)).min(most);
+        let ahead = if run.reserve.is_null() { chunk * rows * layout.gates_stride } else { 0 };
+        let states = 3 * rows * layout.state_stride;
+        Pass {
+            shape,
+            steps: Steps::new(shape.time, layer.options),
+            node,
+            stretch: layer.stretch(),
+            layout,
+            plan,
+            packed,
+            cell: PhantomData,
+            chunk,
+            teams: (0..plan.groups).map(|_| Team::new(plan.members)).collect(),
+            scratch: context.pool().take(plan.groups * (states + ahead)),
+            scratch_of_group: states + ahead,
+            run,
+        }
+    }
+}
+
 /// One task: some rows of the batch and some of the units.
-struct Task<'a, C> {
-    pass: &'a Pass<'a, C>,
-    task: usize,
+pub(super) struct Task<'a, C> {
+    pub(super) pass: &'a Pass<'a, C>,
+    pub(super) task: usize,
 }
 
 impl<C: Cell> Kernel for Task<'_, C> {
@@ -132,6 +153,7 @@ impl<C: Cell> Kernel for Task<'_, C> {
 /// A task on its way through time.
 struct Walk<'a, C> {
     pass: &'a Pass<'a, C>,
+    group: usize,
     rows: Range<usize>,
     /// Vectors of units.
     blocks: Range<usize>,
@@ -151,7 +173,7 @@ impl<'a, C: Cell> Walk<'a, C> {
         let state = pass.plan.most_rows(pass.shape.batch) * pass.layout.state_stride;
         let units = blocks.start * V::LANES..(blocks.end * V::LANES).min(pass.shape.hidden);
         let c = h.wrapping_add(2 * state);
-        Walk { pass, rows, blocks, units, h: [h, h.wrapping_add(state)], c, ahead: c.wrapping_add(state) }
+        Walk { pass, group, rows, blocks, units, h: [h, h.wrapping_add(state)], c, ahead: c.wrapping_add(state) }
     }
 
     /// The gates of row `b` at step `s` of the chunk that starts at `first`.
@@ -207,8 +229,11 @@ impl<'a, C: Cell> Walk<'a, C> {
             let mut now = Vec::with_capacity(self.rows.len());
             for first in run.steps.clone().step_by(self.pass.chunk) {
                 let chunk = first..(first + self.pass.chunk).min(run.steps.end);
+                if let Some(node) = &self.pass.node {
+                    node.wait(self.group, steps.times(&chunk));
+                }
                 self.input_share::<V>(chunk.clone());
-                for s in chunk {
+                for s in chunk.clone() {
                     now.clear();
                     now.extend(self.rows.clone().filter(|&b| steps.of_row(b).contains(&s)));
                     if panel_width::<V>(now.len()) != width {
@@ -219,6 +244,9 @@ impl<'a, C: Cell> Walk<'a, C> {
                     self.finish_step(s);
                     member.meet();
                     self.h.swap(0, 1);
+                }
+                if let Some(node) = &self.pass.node {
+                    node.publish(self.group, chunk.end);
                 }
             }
             self.end();
@@ -310,18 +338,25 @@ impl<'a, C: Cell> Walk<'a, C> {
 
     /// Writes y and marks, and carries the state of rows that have no such step.
     unsafe fn finish_step(&self, s: usize) {
-        let Pass { shape, steps, layout, stretch, run: Run { y, marks, .. }, .. } = self.pass;
+        let Pass { shape, steps, layout, stretch, run: Run { y, y_stride, mask, dropped, marks, .. }, .. } = self.pass;
         let Range { start, end } = self.units;
         for b in self.rows.clone() {
             let is_real = steps.of_row(b).contains(&s);
             // SAFETY: rows of states, of y and of marks hold the units; before and after never overlap unless they are the same.
             unsafe {
                 if !y.is_null() {
-                    let y = y.add((b * shape.time + steps.t(s)) * shape.hidden + start);
+                    let at = (b * shape.time + steps.t(s)) * y_stride + start;
+                    let y = y.add(at);
                     if is_real {
                         copy_nonoverlapping(self.h(1, b).add(start), y, end - start);
                     } else {
                         write_bytes(y, 0, end - start);
+                    }
+                    if !dropped.is_null() {
+                        let (mask, dropped) = (mask.add(at), dropped.add(at));
+                        for i in 0..end - start {
+                            *dropped.add(i) = *y.add(i) * *mask.add(i);
+                        }
                     }
                 }
                 if !is_real {

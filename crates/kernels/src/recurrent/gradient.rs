@@ -131,20 +131,28 @@ pub(super) fn add_private<C: Cell>(context: &Context, terms: &Terms, sums: impl 
     add_biases::<C>(terms, &bias, to);
 }
 
-/// Sums everything in one pass over all of time; parts share the units of each gate, so that nothing is left to bring together.
-pub(super) fn add_late<C: Cell>(context: &Context, terms: &Terms, to: &mut WeightGradients) {
-    let mut bias = context.pool().take(terms.layout.gates_stride);
-    bias.fill(0.0);
-    let active = terms.steps.active(0..terms.shape.batch, terms.some.clone());
-    let parts = context.parallel().threads().min(terms.shape.hidden.div_ceil(8)).max(1);
-    let of_part = scratch_len(&terms.shape, context.isa().lanes(), active.len().min(MAX_TERMS));
-    let scratch = context.pool().take(parts * of_part);
-    let sums =
-        Sums { weight_ih: to.weight_ih.as_mut_ptr(), weight_hh: to.weight_hh.as_mut_ptr(), bias: bias.as_mut_ptr(), fresh: terms.fresh };
-    let late = Late { terms, active: &active, scratch, of_part, parts, sums };
-    // SAFETY: the context vouches for the instruction set, `terms` and `to` were checked; parts write disjoint units.
-    context.parallel().run(parts, &|part| unsafe { context.isa().run(LatePart::<C> { late: &late, part, cell: PhantomData }) });
-    add_biases::<C>(terms, &bias, to);
+/// Sums everything of each pass at once, over all of time; parts share the units of each gate, so that nothing is left to bring together.
+pub(super) fn add_late<C: Cell>(context: &Context, passes: &mut [(&Terms, &mut WeightGradients)]) {
+    if passes.is_empty() {
+        return;
+    }
+    let threads = context.parallel().threads().max(1);
+    // As few parts as make all threads equally busy: each packs the rows of x and h for itself.
+    let parts = threads / common_divisor(threads, passes.len());
+    let late: Vec<Late> = passes.iter_mut().map(|(terms, to)| Late::new(context, terms, to, parts)).collect();
+    context.parallel().run(late.len() * parts, &|task| {
+        let (late, part) = (&late[task / parts], task % parts);
+        // SAFETY: the context vouches for the instruction set, `terms` and `to` were checked; parts write disjoint units.
+        unsafe { context.isa().run(LatePart::<C> { late, part, cell: PhantomData }) }
+    });
+    let biases: Vec<Buffer> = late.into_iter().map(|late| late.bias).collect();
+    for ((terms, to), bias) in passes.iter_mut().zip(biases) {
+        add_biases::<C>(terms, &bias, to);
+    }
+}
+
+fn common_divisor(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { common_divisor(b, a % b) }
 }
 
 /// Adds a row in the layout of gates to the gradients of both biases.
@@ -163,14 +171,27 @@ fn add_biases<C: Cell>(terms: &Terms, row: &[f32], to: &mut WeightGradients) {
     }
 }
 
-/// What the parts of [`add_late`] share.
+/// What the parts of [`add_late`] over one pass share.
 struct Late<'a> {
     terms: &'a Terms<'a>,
-    active: &'a [(usize, usize)],
+    active: Vec<(usize, usize)>,
     scratch: Buffer,
     of_part: usize,
     parts: usize,
+    bias: Buffer,
     sums: Sums,
+}
+
+impl<'a> Late<'a> {
+    fn new(context: &Context, terms: &'a Terms<'a>, to: &mut WeightGradients, parts: usize) -> Late<'a> {
+        let mut bias = context.pool().take(terms.layout.gates_stride);
+        bias.fill(0.0);
+        let active = terms.steps.active(0..terms.shape.batch, terms.some.clone());
+        let of_part = scratch_len(&terms.shape, context.isa().lanes(), active.len().min(MAX_TERMS));
+        let (weight_ih, weight_hh) = (to.weight_ih.as_mut_ptr(), to.weight_hh.as_mut_ptr());
+        let sums = Sums { weight_ih, weight_hh, bias: bias.start(), fresh: terms.fresh };
+        Late { terms, active, scratch: context.pool().take(parts * of_part), of_part, parts, bias, sums }
+    }
 }
 
 // SAFETY: what is pointed to outlives the parts, and every part writes its own units only.
@@ -187,7 +208,7 @@ impl<C: Cell> Kernel for LatePart<'_, C> {
 
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
-        let Late { terms, active, ref scratch, of_part, parts, mut sums } = *self.late;
+        let Late { terms, ref active, ref scratch, of_part, parts, mut sums, .. } = *self.late;
         let units = share(terms.shape.hidden, parts, self.part);
         let scratch = scratch.start().wrapping_add(self.part * of_part);
         let rounds = active.len().div_ceil(MAX_TERMS).max(1);

@@ -100,6 +100,11 @@ impl<'a> Steps<'a> {
         if self.options.reverse { self.time - 1 - s } else { s }
     }
 
+    /// The places in x and y of some steps.
+    pub(crate) fn times(&self, steps: &Range<usize>) -> Range<usize> {
+        if self.options.reverse { self.time - steps.end..self.time - steps.start } else { steps.clone() }
+    }
+
     /// The steps that row `b` takes part in.
     pub(crate) fn of_row(&self, b: usize) -> Range<usize> {
         let len = self.options.lengths.map_or(self.time, |lengths| usize::try_from(lengths[b]).unwrap_or(0));
@@ -121,8 +126,9 @@ impl<'a> Steps<'a> {
 pub(crate) struct Before<'a> {
     shape: Shape,
     steps: Steps<'a>,
-    /// [B, T, H]
+    /// [B, T, `y_stride`], of which H are this layer's.
     y: *const f32,
+    y_stride: usize,
     /// [B, H]
     h_0: *const f32,
     /// Rows of c before the first step of the pass, `c_stride` floats apart.
@@ -133,13 +139,28 @@ pub(crate) struct Before<'a> {
 }
 
 impl<'a> Before<'a> {
-    /// For a pass from the first step.
-    pub(crate) fn new(context: &Context, layer: &Layer<'a>, y: *const f32, h_0: Option<&[f32]>, c_0: Option<&[f32]>) -> Self {
+    /// For a pass from the first step; rows of y are `y_stride` floats apart.
+    pub(crate) fn new(
+        context: &Context,
+        layer: &Layer<'a>,
+        (y, y_stride): (*const f32, usize),
+        h_0: Option<&[f32]>,
+        c_0: Option<&[f32]>,
+    ) -> Self {
         let Layer { shape, options, .. } = *layer;
         let mut zeros = context.pool().take(shape.hidden);
         zeros.fill(0.0);
         let pointer = |state: Option<&[f32]>| state.map_or(null(), <[f32]>::as_ptr);
-        Before { shape, steps: Steps::new(shape.time, options), y, h_0: pointer(h_0), c: pointer(c_0), c_stride: shape.hidden, zeros }
+        Before {
+            shape,
+            steps: Steps::new(shape.time, options),
+            y,
+            y_stride,
+            h_0: pointer(h_0),
+            c: pointer(c_0),
+            c_stride: shape.hidden,
+            zeros,
+        }
     }
 
     /// The same for a pass that starts later, where rows of c are at `c`.
@@ -150,7 +171,7 @@ impl<'a> Before<'a> {
     /// The H floats of h of row `b` before its step `s`.
     pub(crate) fn h(&self, s: usize, b: usize) -> *const f32 {
         if s > self.steps.of_row(b).start {
-            self.y.wrapping_add((b * self.shape.time + self.steps.t(s - 1)) * self.shape.hidden)
+            self.y.wrapping_add((b * self.shape.time + self.steps.t(s - 1)) * self.y_stride)
         } else {
             self.or_zeros(self.h_0, b * self.shape.hidden)
         }

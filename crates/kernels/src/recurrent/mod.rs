@@ -19,6 +19,8 @@ mod layout;
 mod packed;
 mod plan;
 pub mod reference;
+pub mod stack;
+mod wavefront;
 
 pub use buffers::{Backward, Forward, WeightGradients};
 pub use layout::{Layer, Options, Shape};

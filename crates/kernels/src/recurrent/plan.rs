@@ -23,12 +23,7 @@ impl Plan {
     /// The cheapest split of a step: a product reads each vector of weights once per group and multiplies it with each row.
     pub(crate) fn new<C: Cell>(shape: &Shape, lanes: usize, threads: usize) -> Plan {
         let blocks = shape.hidden.div_ceil(lanes);
-        let vectors = (C::gates() * shape.hidden) as f64;
-        let cost = |plan: &Plan| {
-            let rows = shape.batch.div_ceil(plan.groups) as f64;
-            let meeting = if plan.members > 1 { MEETING * f64::from(plan.members.ilog2() + 1) } else { 0.0 };
-            blocks.div_ceil(plan.members) as f64 * vectors * rows.max(LOAD) + meeting
-        };
+        let cost = |plan: &Plan| plan.step::<C>(shape, lanes);
         let mut best = Plan { groups: 1, members: 1 };
         for groups in 1..=threads.min(shape.batch).max(1) {
             let plan = Plan { groups, members: (threads / groups).min(blocks).max(1) };
@@ -39,6 +34,15 @@ impl Plan {
             }
         }
         best
+    }
+
+    /// Cycles of a step.
+    pub(crate) fn step<C: Cell>(&self, shape: &Shape, lanes: usize) -> f64 {
+        let blocks = shape.hidden.div_ceil(lanes);
+        let vectors = (C::gates() * shape.hidden) as f64;
+        let rows = shape.batch.div_ceil(self.groups) as f64;
+        let meeting = if self.members > 1 { MEETING * f64::from(self.members.ilog2() + 1) } else { 0.0 };
+        blocks.div_ceil(self.members) as f64 * vectors * rows.max(LOAD) + meeting
     }
 
     pub(crate) fn tasks(&self) -> usize {
