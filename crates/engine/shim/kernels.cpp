@@ -91,7 +91,7 @@ const Kernel kernels[] = {
     {"minlstm(Tensor p, Tensor? h_0=None, Tensor? lengths=None, bool positive=False, bool reverse=False) -> (Tensor, Tensor)",
      2, 0, bits({1}), bits({0, 1, 2}), bits({0}), 2, -1, false, false},
     {"highway(Tensor x, Tensor weight, Tensor? bias=None, bool relu=False) -> Tensor",
-     1, bits({1, 2}), 0, bits({0, 1, 2}), 0, -1, -1, true, false},
+     1, 0, 0, bits({0, 1, 2}), 0, -1, -1, true, false},
     {"residual_norm(Tensor x, Tensor? residual=None, Tensor? weight=None, Tensor? bias=None, bool rms=False, float eps=1e-5) -> (Tensor, Tensor)",
      2, 0, bits({2, 3}), bits({2, 3}), bits({1}), -1, 1, false, true},
     {"residual_mlp(Tensor x, Tensor? norm_weight, Tensor? norm_bias, Tensor weight_1, Tensor? bias_1, Tensor weight_2, Tensor? bias_2, "

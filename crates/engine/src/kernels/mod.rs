@@ -8,7 +8,7 @@ mod view;
 use crate::call::Outputs;
 use crate::error::Fault;
 use crate::shim;
-use quarterturn_kernels::{Context, Parallel, highway, recurrent, residual_mlp};
+use quarterturn_kernels::{Context, Parallel, recurrent, residual_mlp};
 use std::ffi::c_char;
 use std::ptr::{null, null_mut};
 use tch::Tensor;
@@ -129,7 +129,6 @@ fn context() -> Context<'static> {
 #[derive(Default)]
 pub struct Packed {
     recurrent: recurrent::Packed,
-    highway: highway::Packed,
     residual_mlp: residual_mlp::Packed,
 }
 
@@ -198,7 +197,7 @@ impl<'a> Call<'a> {
         match self.kernel {
             Kernel::Lstm | Kernel::Gru | Kernel::Rnn => dense::forward(self, packed, outputs, reserve),
             Kernel::Scan | Kernel::MinGru | Kernel::MinLstm => linear::forward(self, outputs),
-            Kernel::Highway => residual::highway::forward(self, packed, outputs, reserve),
+            Kernel::Highway => residual::highway::forward(self, outputs, reserve),
             Kernel::ResidualNorm => residual::norm::forward(self, outputs, reserve),
             Kernel::ResidualMlp => residual::mlp::forward(self, packed, outputs, reserve),
         }
@@ -209,7 +208,7 @@ impl<'a> Call<'a> {
         match self.kernel {
             Kernel::Lstm | Kernel::Gru | Kernel::Rnn => dense::backward(self, packed, outputs, doutputs, reserve, dinputs),
             Kernel::Scan | Kernel::MinGru | Kernel::MinLstm => linear::backward(self, outputs, doutputs, dinputs),
-            Kernel::Highway => residual::highway::backward(self, packed, doutputs, reserve, dinputs),
+            Kernel::Highway => residual::highway::backward(self, doutputs, reserve, dinputs),
             Kernel::ResidualNorm => residual::norm::backward(self, outputs, doutputs, reserve, dinputs),
             Kernel::ResidualMlp => residual::mlp::backward(self, packed, doutputs, reserve, dinputs),
         }

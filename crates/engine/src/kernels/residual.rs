@@ -17,7 +17,7 @@ impl Call<'_> {
 
 /// x, weight, bias; `relu`.
 pub mod highway {
-    use super::{Call, MOST_OUTPUTS, Packed, Plan, Refused, View, context, copy, refused};
+    use super::{Call, MOST_OUTPUTS, Plan, Refused, View, context, copy, refused};
     use quarterturn_kernels::highway::{self, Backward, Forward, Nonlinearity, Shape, Stack};
 
     fn stack<'a, F>(call: &'a Call) -> Refused<Stack<'a, F>> {
@@ -26,8 +26,7 @@ pub mod highway {
         call.expect(1, "weight", &[layers, 2 * width, width])?;
         call.expect(2, "bias", &[layers, 2 * width])?;
         let nonlinearity = if call.flag(0) { Nonlinearity::Relu } else { Nonlinearity::Tanh };
-        let (weight, bias, version) = (call.input(1), call.optional(2), call.version);
-        Ok(Stack { shape: Shape { rows, width, layers }, nonlinearity, weight, bias, version })
+        Ok(Stack { shape: Shape { rows, width, layers }, nonlinearity, weight: call.input(1), bias: call.optional(2) })
     }
 
     pub fn plan(call: &Call) -> Refused<Plan> {
@@ -35,16 +34,16 @@ pub mod highway {
         Ok(Plan { outputs: vec![None], reserve: if call.float64 { 0 } else { highway::reserve_len(&shape) } })
     }
 
-    pub fn forward(call: &Call, packed: &mut Packed, [y, ..]: &mut [View; MOST_OUTPUTS], reserve: Option<&mut [f32]>) -> Refused {
+    pub fn forward(call: &Call, [y, ..]: &mut [View; MOST_OUTPUTS], reserve: Option<&mut [f32]>) -> Refused {
         if call.float64 {
             copy(y, &highway::reference::forward(&stack(call)?, call.input(0)).map_err(refused)?);
             return Ok(());
         }
         let buffers = Forward { x: call.input(0), y: y.write().unwrap_or_default(), reserve };
-        highway::forward(&context(), &stack(call)?, &mut packed.highway, buffers).map_err(refused)
+        highway::forward(&context(), &stack(call)?, buffers).map_err(refused)
     }
 
-    pub fn backward(call: &Call, packed: &mut Packed, doutputs: &[View], reserve: &mut [f32], dinputs: &mut [View]) -> Refused {
+    pub fn backward(call: &Call, doutputs: &[View], reserve: &mut [f32], dinputs: &mut [View]) -> Refused {
         let ([dy], [dx, dweight, dbias]) = (doutputs, dinputs) else { return Err("tensors are missing".to_owned()) };
         if call.float64 {
             let dy = dy.read().unwrap_or_default();
@@ -62,7 +61,7 @@ pub mod highway {
             dweight: dweight.write().unwrap_or_default(),
             dbias: dbias.write(),
         };
-        highway::backward(&context(), &stack(call)?, &mut packed.highway, buffers).map_err(refused)
+        highway::backward(&context(), &stack(call)?, buffers).map_err(refused)
     }
 }
 

@@ -11,7 +11,10 @@ pub fn all(bench: &Bench) -> Result<(), Error> {
         mlp(bench, shape)?;
     }
     norm(bench, (4096, 256))?;
-    stack(bench, (1024, 64, 50))
+    for shape in [(64, 256, 50), (1, 256, 50), (1024, 64, 50), (4096, 256, 4)] {
+        stack(bench, shape)?;
+    }
+    Ok(())
 }
 
 fn mlp(bench: &Bench, (rows, width, hidden): (usize, usize, usize)) -> Result<(), Error> {
@@ -93,23 +96,23 @@ fn norm(bench: &Bench, (rows, width): (usize, usize)) -> Result<(), Error> {
 fn stack(bench: &Bench, (rows, width, layers): (usize, usize, usize)) -> Result<(), Error> {
     let shape = highway::Shape { rows, width, layers };
     let (weight, bias) = (fill(layers * 2 * width * width), fill(layers * 2 * width));
-    let stack = highway::Stack { shape, nonlinearity: Nonlinearity::Tanh, weight: &weight, bias: Some(&bias), version: 0 };
+    let stack = highway::Stack { shape, nonlinearity: Nonlinearity::Tanh, weight: &weight, bias: Some(&bias) };
     let (x, dy) = (fill(rows * width), fill(rows * width));
     let (mut y, mut dx, mut reserve) = (x.clone(), x.clone(), vec![0.0; highway::reserve_len(&shape)]);
     let (mut dweight, mut dbias) = (weight.clone(), bias.clone());
-    let (context, mut packed) = (bench.context()?, highway::Packed::default());
+    let context = bench.context()?;
     let id = |what: &str| format!("kernels/highway/float32/{rows}x{width}x{layers}/{what}");
     let products = 4 * rows * width * width * layers;
     bench.time(&id("inference"), Work::Flops(products), &mut || {
-        highway::forward(&context, &stack, &mut packed, highway::Forward { x: &x, y: &mut y, reserve: None })
+        highway::forward(&context, &stack, highway::Forward { x: &x, y: &mut y, reserve: None })
     })?;
-    let mut version = 0;
+    bench.time(&id("forward"), Work::Flops(products), &mut || {
+        highway::forward(&context, &stack, highway::Forward { x: &x, y: &mut y, reserve: Some(&mut reserve) })
+    })?;
     bench.time(&id("train"), Work::Flops(3 * products), &mut || {
-        version += 1;
-        let stack = highway::Stack { version, ..stack };
-        highway::forward(&context, &stack, &mut packed, highway::Forward { x: &x, y: &mut y, reserve: Some(&mut reserve) })?;
+        highway::forward(&context, &stack, highway::Forward { x: &x, y: &mut y, reserve: Some(&mut reserve) })?;
         let buffers =
             highway::Backward { x: &x, reserve: &mut reserve, dy: &dy, dx: &mut dx, dweight: &mut dweight, dbias: Some(&mut dbias) };
-        highway::backward(&context, &stack, &mut packed, buffers)
+        highway::backward(&context, &stack, buffers)
     })
 }

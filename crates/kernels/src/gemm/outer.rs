@@ -72,6 +72,7 @@ impl PackedRows {
     fn panels<V: Vector>(&self, width: usize) -> Vec<Panel> {
         let blocks = (0..self.columns).step_by(V::LANES).map(|column| Block {
             b: self.start.wrapping_add(column * self.terms),
+            stride: V::LANES,
             offset: column,
             columns: V::LANES.min(self.columns - column),
         });

@@ -61,7 +61,7 @@ impl Blocks {
     /// Block `index` in its natural place of a row of `columns` columns.
     pub(crate) fn plain(&self, index: usize, columns: usize) -> Block {
         let offset = index * self.lanes;
-        Block { b: self.block(index), offset, columns: self.lanes.min(columns.saturating_sub(offset)) }
+        Block { b: self.block(index), stride: self.lanes, offset, columns: self.lanes.min(columns.saturating_sub(offset)) }
     }
 
     /// All columns of a row of `columns`, in panels of `width` blocks.

@@ -27,6 +27,8 @@ pub(crate) struct Tile {
 pub(crate) struct Panel {
     len: usize,
     b: [*const f32; MAX_BLOCKS],
+    /// From one row of a block to the next.
+    stride: usize,
     offset: [usize; MAX_BLOCKS],
     /// Valid columns of the last block; the others are neither read from D nor written to C.
     last: usize,
@@ -52,10 +54,12 @@ impl Tile {
     }
 }
 
-/// One block of a product: its packed columns, its place in a row of C, and how many of its columns are real.
+/// One block of a product: its columns, its place in a row of C, and how many of its columns are real.
 #[derive(Clone, Copy)]
 pub(crate) struct Block {
     pub(crate) b: *const f32,
+    /// From one row to the next: `LANES` where it is packed, more where B is read in place. The same for all blocks of a panel.
+    pub(crate) stride: usize,
     pub(crate) offset: usize,
     pub(crate) columns: usize,
 }
@@ -78,7 +82,7 @@ impl Panel {
         for block in blocks {
             if room == 0 {
                 room = if left >= width { width } else { 1 << left.ilog2() };
-                panels.push(Panel { len: 0, b: [null(); MAX_BLOCKS], offset: [0; MAX_BLOCKS], last: 0 });
+                panels.push(Panel { len: 0, b: [null(); MAX_BLOCKS], stride: block.stride, offset: [0; MAX_BLOCKS], last: 0 });
             }
             if let Some(panel) = panels.last_mut() {
                 panel.b[panel.len] = block.b;
@@ -98,7 +102,7 @@ impl Panel {
 /// There is no vector code in it, so it needs no inlining to be compiled for the instruction set: one copy serves all kernels.
 ///
 /// # Safety
-/// Row `r` of A holds elements `0, step, … (k-1)·step`; each block holds `k · LANES` floats; C and D hold `LANES` floats at each row and
+/// Row `r` of A holds elements `0, step, … (k-1)·step`; each block holds `LANES` floats at each of `k` rows; C and D hold `LANES` floats at each row and
 /// offset (`last` at the last), and no two tiles that run at the same time share any of C.
 #[inline(never)]
 pub(crate) unsafe fn tile<V: Vector>(k: usize, rows: &Tile, panel: &Panel) {
@@ -135,7 +139,7 @@ impl<const M: usize, const N: usize> Kernel for Fixed<'_, M, N> {
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
         let Fixed { k, rows, panel } = self;
-        let step = rows.step;
+        let (step, stride) = (rows.step, panel.stride);
         let (mut a, mut b) = ([null(); M], [null(); N]);
         a.copy_from_slice(&rows.a[..M]);
         b.copy_from_slice(&panel.b[..N]);
@@ -153,7 +157,7 @@ impl<const M: usize, const N: usize> Kernel for Fixed<'_, M, N> {
             for p in 0..k {
                 let mut row = [V::zero(); N];
                 for j in 0..N {
-                    row[j] = V::load(b[j].add(p * V::LANES));
+                    row[j] = V::load(b[j].add(p * stride));
                 }
                 for i in 0..M {
                     let x = V::splat(*a[i].add(p * step));

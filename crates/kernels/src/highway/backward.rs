@@ -1,15 +1,19 @@
 //! The highway stack backward: by rows for the gradients of the gates and of x, then by layers and units for those of the weights.
 
+use std::iter::once;
 use std::marker::PhantomData;
-use std::ptr::{copy_nonoverlapping, write_bytes};
+use std::ptr::copy_nonoverlapping;
+use std::slice::from_ref;
 
-use super::{Layout, NAME, Packed, ROWS, Shape, Stack};
+use super::plan::{Plan, units};
+use super::{Layout, NAME, ROWS, Shape, Stack};
 use crate::activation::{Activation, Nonlinearity, Relu, Tanh};
 use crate::gemm::outer::{self, MAX_TERMS, Target, add_outer, add_rows, pack_rows, packed_len};
-use crate::gemm::pack::Blocks;
-use crate::gemm::{Panel, Row, panel_width, product};
+use crate::gemm::pack::FromColumns;
+use crate::gemm::{Block, Panel, Row, panel_width, product};
 use crate::parallel::share;
 use crate::pool::Buffer;
+use crate::team::{Member, Team};
 use crate::vector::{Kernel, Vector};
 use crate::{Context, Error};
 
@@ -31,14 +35,14 @@ pub struct Backward<'a> {
 }
 
 /// The gradients of everything that [`super::forward`] read.
-pub fn backward(context: &Context, stack: &Stack, packed: &mut Packed, buffers: Backward) -> Result<(), Error> {
+pub fn backward(context: &Context, stack: &Stack, buffers: Backward) -> Result<(), Error> {
     match stack.nonlinearity {
-        Nonlinearity::Tanh => run::<Tanh>(context, stack, packed, buffers),
-        Nonlinearity::Relu => run::<Relu>(context, stack, packed, buffers),
+        Nonlinearity::Tanh => run::<Tanh>(context, stack, buffers),
+        Nonlinearity::Relu => run::<Relu>(context, stack, buffers),
     }
 }
 
-fn run<A: Activation>(context: &Context, stack: &Stack, packed: &mut Packed, mut buffers: Backward) -> Result<(), Error> {
+fn run<A: Activation>(context: &Context, stack: &Stack, mut buffers: Backward) -> Result<(), Error> {
     stack.check()?;
     let Shape { rows, width, layers } = stack.shape;
     let layout = Layout::new(&stack.shape);
@@ -54,18 +58,19 @@ fn run<A: Activation>(context: &Context, stack: &Stack, packed: &mut Packed, mut
             Error::check(NAME, name, letters, expected, len)?;
         }
     }
-    let threads = context.parallel().threads();
-    let row_parts = threads.min(rows.div_ceil(ROWS));
-    let pieces = threads.div_ceil(layers.max(1)).min(width.div_ceil(8)).max(1);
+    let (threads, lanes) = (context.parallel().threads(), context.isa().lanes());
+    let plan = Plan::new(&stack.shape, lanes, threads);
+    let pieces = threads.div_ceil(layers.max(1)).min(width.div_ceil(4)).max(1);
     let unit_parts = threads.min(layers * pieces);
     let terms = rows.min(MAX_TERMS);
-    let of_part = packed_len(terms, width, context.isa().lanes()) + outer::scratch_len(terms);
+    let of_part = packed_len(terms, width, lanes) + outer::scratch_len(terms);
     let mut pass = Pass::<A> {
-        shape: stack.shape,
+        stack,
         layout,
-        blocks: packed.backward(context, stack),
-        row_parts,
-        carried: context.pool().take(row_parts * ROWS * layout.column),
+        plan,
+        teams: (0..plan.groups).map(|_| Team::new(plan.members)).collect(),
+        carried: context.pool().take(plan.groups * ROWS * layout.column),
+        tails: context.pool().take(plan.tasks() * 2 * width * lanes),
         pieces,
         unit_parts,
         scratch: context.pool().take(unit_parts * of_part),
@@ -80,8 +85,8 @@ fn run<A: Activation>(context: &Context, stack: &Stack, packed: &mut Packed, mut
     };
     pass.dbias.fill(0.0);
     let pass = &pass;
-    // SAFETY: the context vouches for the instruction set, the checks for the buffers; parts write disjoint rows.
-    context.parallel().run(row_parts, &|part| unsafe { context.isa().run(RowsPart { pass, part }) });
+    // SAFETY: the context vouches for the instruction set, the checks for the buffers; tasks write disjoint rows or units.
+    context.parallel().run(plan.tasks(), &|task| unsafe { context.isa().run(RowsTask { pass, task }) });
     // SAFETY: as above; parts write the sums of disjoint layers and units.
     context.parallel().run(unit_parts, &|part| unsafe { context.isa().run(UnitsPart { pass, part }) });
     if let Some(dbias) = &mut buffers.dbias {
@@ -91,12 +96,14 @@ fn run<A: Activation>(context: &Context, stack: &Stack, packed: &mut Packed, mut
 }
 
 struct Pass<'a, A> {
-    shape: Shape,
+    stack: &'a Stack<'a>,
     layout: Layout,
-    blocks: &'a Blocks,
-    row_parts: usize,
-    /// For each part by rows the gradient of x_k, [ROWS, `column`].
+    plan: Plan,
+    teams: Vec<Team>,
+    /// For each group the gradient of x_k, [ROWS, `column`].
     carried: Buffer,
+    /// For each task the last columns of a layer's weights where they are no whole vector, [2·D, LANES].
+    tails: Buffer,
     /// Pieces of the units of each layer.
     pieces: usize,
     unit_parts: usize,
@@ -114,13 +121,13 @@ struct Pass<'a, A> {
     activation: PhantomData<A>,
 }
 
-// SAFETY: the pointers come from slices that outlive the pass; parts write their own rows, or units, only.
+// SAFETY: the pointers come from slices that outlive the pass; tasks write their own rows, or units, only.
 unsafe impl<A: Activation> Sync for Pass<'_, A> {}
 
 impl<A> Pass<'_, A> {
     /// x_k of one row.
     fn x(&self, layer: usize, row: usize) -> *const f32 {
-        if layer == 0 { self.x.wrapping_add(row * self.shape.width) } else { self.reserve.wrapping_add(self.layout.x(layer, row)) }
+        if layer == 0 { self.x.wrapping_add(row * self.stack.shape.width) } else { self.reserve.wrapping_add(self.layout.x(layer, row)) }
     }
 
     fn gates(&self, layer: usize, row: usize) -> *mut f32 {
@@ -129,64 +136,74 @@ impl<A> Pass<'_, A> {
 }
 
 /// Some rows, back through all layers.
-struct RowsPart<'a, A> {
+struct RowsTask<'a, A> {
     pass: &'a Pass<'a, A>,
-    part: usize,
+    task: usize,
 }
 
-impl<A: Activation> Kernel for RowsPart<'_, A> {
+impl<A: Activation> Kernel for RowsTask<'_, A> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
-        let rows = share(self.pass.shape.rows, self.pass.row_parts, self.part);
-        for first in rows.clone().step_by(ROWS) {
+        let Pass { stack, plan, teams, .. } = self.pass;
+        let group = self.task / plan.members;
+        let Some(member) = teams[group].join() else { return };
+        for rows in plan.chunks(stack.shape.rows, group) {
             // SAFETY: passed on from the caller.
-            unsafe { self.rows::<V>(first, ROWS.min(rows.end - first)) };
+            unsafe { self.rows::<V>(group, &member, rows.start, rows.len()) };
         }
     }
 }
 
-impl<A: Activation> RowsPart<'_, A> {
-    /// Rows `first..first + count`, `ROWS` at most.
+impl<A: Activation> RowsTask<'_, A> {
+    /// The member's units of rows `first..first + count`, `ROWS` at most. Gates are read by all members, all else by its own only.
     #[inline(always)]
-    unsafe fn rows<V: Vector>(&self, first: usize, count: usize) {
+    unsafe fn rows<V: Vector>(&self, group: usize, member: &Member, first: usize, count: usize) {
         let pass = self.pass;
-        let Shape { width, layers, .. } = pass.shape;
+        let Shape { width, layers, .. } = pass.stack.shape;
         let column = pass.layout.column;
-        let per_layer = width.div_ceil(V::LANES);
-        let dx = |row: usize| pass.carried.start().wrapping_add((self.part * ROWS + row) * column);
+        let units = units(width, V::LANES, member);
+        let dx = |row: usize| pass.carried.start().wrapping_add((group * ROWS + row) * column);
+        let tail = pass.tails.start().wrapping_add((group * pass.plan.members + member.rank) * 2 * width * V::LANES);
         // SAFETY: every buffer holds the rows; padded columns lie within their stride.
         unsafe {
             for row in 0..count {
-                write_bytes(dx(row), 0, column);
-                copy_nonoverlapping(pass.dy.add((first + row) * width), dx(row), width);
+                copy_nonoverlapping(pass.dy.add((first + row) * width + units.start), dx(row).add(units.start), units.len());
             }
             for layer in (0..layers).rev() {
                 for row in 0..count {
                     let (gates, x) = (pass.gates(layer, first + row), pass.x(layer, first + row));
-                    for unit in (0..width).step_by(V::LANES) {
-                        let x = V::load_first(x.add(unit), V::LANES.min(width - unit));
-                        let (at_h, at_t) = (gates.add(unit), gates.add(column + unit));
-                        let (h, t, dy) = (V::load(at_h), V::load(at_t), V::load(dx(row).add(unit)));
+                    for unit in units.clone().step_by(V::LANES) {
+                        let len = V::LANES.min(width - unit);
+                        let (at_h, at_t) = (gates.add(unit), gates.add(width + unit));
+                        let (h, t) = (V::load_first(at_h, len), V::load_first(at_t, len));
+                        let (x, dy) = (V::load_first(x.add(unit), len), V::load_first(dx(row).add(unit), len));
                         let rest = V::splat(1.0).sub(t);
-                        A::backward(h, dy.mul(t)).store(at_h);
-                        dy.mul(h.sub(x)).mul(t).mul(rest).store(at_t);
-                        dy.mul(rest).store(dx(row).add(unit));
+                        A::backward(h, dy.mul(t)).store_first(at_h, len);
+                        dy.mul(h.sub(x)).mul(t).mul(rest).store_first(at_t, len);
+                        dy.mul(rest).store_first(dx(row).add(unit), len);
                     }
-                    // The product runs over the padding too.
-                    write_bytes(gates.add(width), 0, column - width);
-                    write_bytes(gates.add(column + width), 0, column - width);
                 }
-                let blocks = (0..per_layer).map(|index| crate::gemm::Block {
-                    b: pass.blocks.block(layer * per_layer + index),
-                    ..pass.blocks.plain(index, column)
-                });
+                member.meet();
+                let weight = pass.stack.weight[layer * 2 * width * width..].as_ptr();
+                let whole = units.start..units.end - units.len() % V::LANES;
+                let blocks = whole.clone().step_by(V::LANES);
+                let blocks = blocks.map(|unit| Block { b: weight.add(unit), stride: width, offset: unit, columns: V::LANES });
+                let mut panels = Panel::group(panel_width::<V>(count), blocks);
+                if whole.end < units.end {
+                    let columns = units.end - whole.end;
+                    FromColumns { from: weight.add(whole.end), stride: width, columns, k: 2 * width, zeros: 0, to: tail }.run::<V>();
+                    panels.extend(Panel::group(1, once(Block { b: tail, stride: V::LANES, offset: whole.end, columns })));
+                }
                 let row = |row: usize| Row { a: pass.gates(layer, first + row), init: dx(row), out: dx(row) };
-                product::<V>(2 * column, 1, count, row, &Panel::group(panel_width::<V>(count), blocks));
+                for panel in &panels {
+                    // One at a time: its columns stay in L2 while all rows pass by.
+                    product::<V>(2 * width, 1, count, row, from_ref(panel));
+                }
             }
             for row in 0..count {
-                copy_nonoverlapping(dx(row), pass.dx.add((first + row) * width), width);
+                copy_nonoverlapping(dx(row).add(units.start), pass.dx.add((first + row) * width + units.start), units.len());
             }
         }
     }
@@ -204,26 +221,22 @@ impl<A: Activation> Kernel for UnitsPart<'_, A> {
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
         let pass = self.pass;
-        let Shape { rows, width, layers } = pass.shape;
+        let Shape { rows, width, layers } = pass.stack.shape;
         let packed = pass.scratch.start().wrapping_add(self.part * pass.of_part);
         let scratch = packed.wrapping_add(packed_len(rows.min(MAX_TERMS), width, V::LANES));
         let chunks = rows.div_ceil(MAX_TERMS).max(1);
         for item in share(layers * pass.pieces, pass.unit_parts, self.part) {
-            let (layer, units) = (item / pass.pieces, share(width, pass.pieces, item % pass.pieces));
+            let (layer, units) = (item / pass.pieces, share(2 * width, pass.pieces, item % pass.pieces));
             for chunk in 0..chunks {
                 let terms = share(rows, chunks, chunk);
+                let gates = |p: usize| pass.gates(layer, terms.start + p).wrapping_add(units.start).cast_const();
+                let unit = 2 * layer * width + units.start;
                 // SAFETY: the reserve holds every row; the sums of these units are this part's own.
                 unsafe {
                     let b = pack_rows::<V>(terms.len(), |p| pass.x(layer, terms.start + p), width, packed);
-                    for gate in 0..2 {
-                        let gates = |p: usize| {
-                            pass.gates(layer, terms.start + p).wrapping_add(gate * pass.layout.column + units.start).cast_const()
-                        };
-                        let unit = (2 * layer + gate) * width + units.start;
-                        let target = Target { b, out: pass.dweight.wrapping_add(unit * width), fresh: chunk == 0 };
-                        add_outer::<V>(units.len(), gates, &[target], scratch);
-                        add_rows::<V>(terms.len(), gates, units.len(), pass.dbias.start().add(unit), chunk == 0);
-                    }
+                    let target = Target { b, out: pass.dweight.wrapping_add(unit * width), fresh: chunk == 0 };
+                    add_outer::<V>(units.len(), gates, &[target], scratch);
+                    add_rows::<V>(terms.len(), gates, units.len(), pass.dbias.start().add(unit), chunk == 0);
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! The laws of the highway stack.
 
-use super::{Backward, Forward, Nonlinearity, Packed, Shape, Stack, backward, forward, reference, reserve_len};
+use super::{Backward, Forward, Nonlinearity, Shape, Stack, backward, forward, reference, reserve_len};
 use crate::testing::{FORWARD, GRADIENT, Random, Threads, assert_close, assert_gradient, assert_same_bits, to_f64};
 use crate::{Context, Isa, Serial};
 
@@ -26,35 +26,35 @@ impl Case {
     }
 
     fn stack(&self) -> Stack<'_> {
-        Stack { shape: self.shape, nonlinearity: self.nonlinearity, weight: &self.weight, bias: self.bias.as_deref(), version: 0 }
+        Stack { shape: self.shape, nonlinearity: self.nonlinearity, weight: &self.weight, bias: self.bias.as_deref() }
     }
 
     fn infer(&self, isa: Isa, threads: usize) -> Vec<f32> {
         let threads = Threads(threads);
         let context = Context::new(&threads).with_isa(isa).unwrap();
         let mut y = vec![f32::NAN; self.x.len()];
-        forward(&context, &self.stack(), &mut Packed::default(), Forward { x: &self.x, y: &mut y, reserve: None }).unwrap();
+        forward(&context, &self.stack(), Forward { x: &self.x, y: &mut y, reserve: None }).unwrap();
         y
     }
 
     fn check(&self, isa: Isa, threads: usize) {
         let what = (isa, threads, self.shape, self.nonlinearity);
         let (weight, bias, x) = (to_f64(&self.weight), self.bias.as_deref().map(to_f64), to_f64(&self.x));
-        let stack = Stack { shape: self.shape, nonlinearity: self.nonlinearity, weight: &weight, bias: bias.as_deref(), version: 0 };
+        let stack = Stack { shape: self.shape, nonlinearity: self.nonlinearity, weight: &weight, bias: bias.as_deref() };
         let want = reference::forward(&stack, &x).unwrap();
         let d = reference::backward(&stack, &x, &to_f64(&self.dy)).unwrap();
 
         let executor = Threads(threads);
         let context = Context::new(&executor).with_isa(isa).unwrap();
         let nan = |len: usize| vec![f32::NAN; len];
-        let (mut y, mut reserve, mut packed) = (nan(x.len()), nan(reserve_len(&self.shape)), Packed::default());
-        forward(&context, &self.stack(), &mut packed, Forward { x: &self.x, y: &mut y, reserve: Some(&mut reserve) }).unwrap();
+        let (mut y, mut reserve) = (nan(x.len()), nan(reserve_len(&self.shape)));
+        forward(&context, &self.stack(), Forward { x: &self.x, y: &mut y, reserve: Some(&mut reserve) }).unwrap();
         assert_same_bits(&self.infer(isa, threads), &y, &what);
         assert_close(&y, &want.iter().copied().collect::<Vec<_>>(), FORWARD, &("y", what));
         let (mut dx, mut dweight, mut dbias) = (nan(x.len()), nan(weight.len()), nan(self.shape.layers * 2 * self.shape.width));
         let buffers =
             Backward { x: &self.x, reserve: &mut reserve, dy: &self.dy, dx: &mut dx, dweight: &mut dweight, dbias: Some(&mut dbias) };
-        backward(&context, &self.stack(), &mut packed, buffers).unwrap();
+        backward(&context, &self.stack(), buffers).unwrap();
         assert_close(&dx, &d.x.iter().copied().collect::<Vec<_>>(), GRADIENT, &("dx", what));
         assert_close(&dweight, &d.weight.iter().copied().collect::<Vec<_>>(), GRADIENT, &("dweight", what));
         assert_close(&dbias, &d.bias.iter().copied().collect::<Vec<_>>(), GRADIENT, &("dbias", what));
@@ -82,10 +82,10 @@ fn reference_gradients_of_the_stack_are_slopes() {
         case.nonlinearity = nonlinearity;
         let (weight, bias, x, dy) = (to_f64(&case.weight), to_f64(&random.numbers(24, 1.0)), to_f64(&case.x), to_f64(&case.dy));
         let value = |weight: &[f64], bias: &[f64], x: &[f64]| {
-            let stack = Stack { shape: case.shape, nonlinearity, weight, bias: Some(bias), version: 0 };
+            let stack = Stack { shape: case.shape, nonlinearity, weight, bias: Some(bias) };
             reference::forward(&stack, x).unwrap().iter().zip(&dy).map(|(y, d)| y * d).sum::<f64>()
         };
-        let stack = Stack { shape: case.shape, nonlinearity, weight: &weight, bias: Some(&bias), version: 0 };
+        let stack = Stack { shape: case.shape, nonlinearity, weight: &weight, bias: Some(&bias) };
         let d = reference::backward(&stack, &x, &dy).unwrap();
         let flat = |values: &mut dyn Iterator<Item = &f64>| values.copied().collect::<Vec<_>>();
         assert_gradient(&mut random, &x, &flat(&mut d.x.iter()), |x| value(&weight, &bias, x), &"x");
@@ -133,7 +133,6 @@ fn a_wrong_size_is_refused() {
     let mut case = Case::new(&mut Random::new(5), 2, 3, 1);
     case.weight.pop();
     let mut y = [0.0; 6];
-    let error = forward(&Context::new(&Serial), &case.stack(), &mut Packed::default(), Forward { x: &case.x, y: &mut y, reserve: None })
-        .unwrap_err();
+    let error = forward(&Context::new(&Serial), &case.stack(), Forward { x: &case.x, y: &mut y, reserve: None }).unwrap_err();
     assert_eq!(error.to_string(), "highway: weight must hold K*2*D*D = 18 numbers, got 17");
 }

@@ -148,6 +148,7 @@ impl Form {
             .flat_map(|block| {
                 places.iter().map(move |&(place, gate)| Block {
                     b: matrix.block(gate * per_gate + block),
+                    stride: matrix.lanes(),
                     offset: place * layout.column + block * matrix.lanes(),
                     columns: matrix.lanes(),
                 })
