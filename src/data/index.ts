@@ -12,9 +12,11 @@ export { type Pca, type PcaOptions, pca } from './pca.js'
 export { readArrow } from './read-arrow.js'
 export { type CsvOptions, readCsv } from './read-csv.js'
 export { readIdx } from './read-idx.js'
+export { type AlignedFiles, type ReadPairsOptions, readPairs, type TextPair, type TextPairs } from './read-pairs.js'
 export { readParquet } from './read-parquet.js'
 export { Scaling, type ScalingData, type ScalingKind } from './scaling.js'
 export type { ByteStream, Source } from './source.js'
+export { type PairSplit, type SplitPairsOptions, splitPairs } from './split-pairs.js'
 export {
   classWeights,
   type RandomShares,

@@ -1,4 +1,5 @@
 // readLines and readJsonLines: one line after another, from files of any size; a pass can be continued from where it was.
+import { isUtf8 } from 'node:buffer'
 import { open } from 'node:fs/promises'
 import { CheckpointError, DataError } from '../errors.js'
 import { type ByteStream, bytesOf, filePath, isStream, notASource, type Source } from './source.js'
@@ -51,6 +52,15 @@ export function readJsonLines<T = unknown>(source: Source): Lines<T> {
   })
 }
 
+/**
+ * The lines of a text that must be UTF-8 throughout, for `op`.
+ *
+ * @throws DataError (`ERR_DATA`) with the line and the byte in it that is not.
+ */
+export function strictLines(source: Source, op: string): Lines<string> {
+  return new Lines(op, source, (line) => line, true)
+}
+
 type Parse<T> = (text: string, line: number, name: string) => T | undefined
 
 /** What the lines of a text hold; made by `readLines` and `readJsonLines`. */
@@ -58,16 +68,18 @@ export class Lines<T> implements AsyncIterable<T>, StatefulSource {
   readonly #op: string
   readonly #source: Source
   readonly #parse: Parse<T>
+  readonly #strict: boolean
   #place: LinesState = { bytes: 0, lines: 0 }
   #restored = false
 
   /** @internal */
-  constructor(op: string, source: Source, parse: Parse<T>) {
+  constructor(op: string, source: Source, parse: Parse<T>, strict = false) {
     const isPath = typeof source === 'string' || source instanceof URL
     if (!isPath && !(source instanceof Uint8Array) && !isStream(source)) throw notASource(source, op)
     this.#op = op
     this.#source = source
     this.#parse = parse
+    this.#strict = strict
   }
 
   /** The place after the last line that was given out. */
@@ -113,6 +125,7 @@ export class Lines<T> implements AsyncIterable<T>, StatefulSource {
 
   #take(line: Buffer, feed: 0 | 1, name: string): T | undefined {
     const { bytes, lines } = this.#place
+    if (this.#strict && !isUtf8(line)) throw notUtf8(line, lines + 1, name, this.#op)
     let text = line.toString('utf8')
     if (bytes === 0 && text.startsWith(BOM)) text = text.slice(1)
     if (text.endsWith('\r')) text = text.slice(0, -1)
@@ -148,4 +161,22 @@ export class Lines<T> implements AsyncIterable<T>, StatefulSource {
       await file.close()
     }
   }
+}
+
+function notUtf8(line: Buffer, number: number, name: string, op: string): DataError {
+  // The longest start that is whole characters ends where what is wrong begins.
+  let good = 0
+  let bad = line.length
+  while (bad - good > 1) {
+    const middle = (good + bad) >> 1
+    const decoder = new TextDecoder('utf-8', { fatal: true })
+    try {
+      decoder.decode(line.subarray(0, middle), { stream: true })
+      good = middle
+    } catch {
+      bad = middle
+    }
+  }
+  const where = `line ${number}, byte ${bad}`
+  return new DataError(`${op}: ${name}${where}: this is not UTF-8`, { op, line: number, column: bad, got: where })
 }
