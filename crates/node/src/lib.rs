@@ -2,6 +2,7 @@
 pub mod data;
 mod environment;
 mod reply;
+pub mod text;
 
 use environment::{contained, current};
 use napi::bindgen_prelude::{Env, Function};
