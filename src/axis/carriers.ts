@@ -2,6 +2,7 @@
 import { attention } from './attention.js'
 import { gridLSTM, recurrentHighway } from './both.js'
 import type { Carrier } from './carrier.js'
+import { longConvolution } from './convolution.js'
 import * as depth from './depth.js'
 import * as diagonal from './diagonal.js'
 import * as gated from './gated.js'
@@ -69,9 +70,8 @@ export const carriers: readonly TableRow[] = [
   },
   {
     mixer: 'static dense weights',
-    time: {},
+    time: { longConvolution },
     depth: { denseFormer: mixing.denseFormer },
-    gap: 'static dense weights along time are a long convolution, which this library does not have',
   },
   {
     mixer: 'softmax attention',

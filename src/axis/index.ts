@@ -15,6 +15,7 @@ export {
 } from './carrier.js'
 export { carriers } from './carriers.js'
 export { check, type Examined, examine } from './check.js'
+export { type LongConvolutionOptions, longConvolution } from './convolution.js'
 export * from './depth.js'
 export { type AxisDescription, type Description, describe } from './describe.js'
 export * from './diagnostics/index.js'

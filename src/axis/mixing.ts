@@ -24,7 +24,7 @@ export function denseFormer(): Carrier<{ mix: Variable }, Writes> {
     equation: 'r_l = Σ_(i ≤ l) M_li v_i,  v_0 = x,  M = 1 at first',
     source: 'Pagliardini et al. 2024',
     axes: ['depth'],
-    only: 'along time static dense weights are a long convolution, which this library does not have',
+    only: 'along time static dense weights are longConvolution()',
     row: { a: 'M', b: 'M' },
     grows: true,
     parameters: ({ index, layers, tied }) => ({ mix: constant([(tied ? layers : index + 1) + 1], 1) }),

@@ -172,9 +172,23 @@ describe('rotate', () => {
     expect(turned.fresh).not.toContain('writes.1.mlp.linear1.weight')
   })
 
+  test('static dense weights change places: DenseFormer and the long convolution', () => {
+    const net = new axis.Stack({
+      width: 4,
+      layers: 2,
+      alongTime: axis.longConvolution({ length: 8 }),
+      alongDepth: axis.denseFormer(),
+    })
+    const { stack } = axis.rotate(net)
+    expect([stack.alongTime.name, stack.alongDepth?.name]).toEqual(['longConvolution', 'denseFormer'])
+    const turned = axis.rotate(
+      new axis.Stack({ width: 4, layers: 2, alongTime: axis.lstm(), alongDepth: axis.denseFormer() }),
+    )
+    expect([turned.stack.alongTime.name, turned.stack.alongDepth?.name]).toEqual(['longConvolution', 'lstm'])
+  })
+
   test.each([
     [axis.lstm(), axis.postNorm(), /postNorm.*normalised/],
-    [axis.lstm(), axis.denseFormer(), /denseFormer.*convolution/],
     [axis.recurrentHighway(), undefined, /recurrentHighway.*micro-steps/],
   ])('says why it cannot turn %#', (alongTime, alongDepth, why) => {
     const net = new axis.Stack({ width: 4, layers: 2, alongTime, ...(alongDepth && { alongDepth }) })
@@ -205,6 +219,15 @@ test('describe counts parameters, serial steps and state', () => {
     grows: true,
     stateBytes: 2 * 2 * 8 * 10 * 4,
   })
+  // A window: its bytes grow with its length and not with the steps.
+  const window = new axis.Stack({ width: 8, layers: 2, alongTime: axis.longConvolution({ length: 32 }) })
+  for (const steps of [10, 1000])
+    expect(axis.describe(window, { steps })).toMatchObject({
+      form: 'direct',
+      serialSteps: 2,
+      grows: false,
+      stateBytes: 2 * 31 * 8 * 4,
+    })
 })
 
 describe('a carrier of your own', () => {
