@@ -43,8 +43,9 @@ const STYLE = `.chart{color:#1f2430;font:13px system-ui,-apple-system,"Segoe UI"
 .chart text{fill:currentColor}.chart .title{font-size:16px;font-weight:600}.chart .soft{opacity:.72;font-size:12px}.chart .grid{stroke:currentColor;opacity:.14}
 .chart .axis{stroke:currentColor;opacity:.5}.chart .line{fill:none;stroke:var(--c);stroke-width:2.2;stroke-linejoin:round}.chart .mark{fill:var(--c)}.chart .band{fill:var(--c);opacity:.16}`
 
-/** @throws ArgumentError for no points, numbers that are not finite, or a number ≤ 0 on a logarithmic axis. */
+/** @throws ArgumentError for no points, more than six lines (no reader tells them apart), numbers that are not finite, or a number ≤ 0 on a logarithmic axis. */
 export function lineChart(lines: readonly Line[], { title, x, y }: { title: string; x: Axis; y: Axis }): string {
+  if (lines.length > LIGHT.length) throw new ArgumentError('lineChart: expected six lines at most', { op: 'lineChart' })
   const points = lines.flatMap((line) => line.points)
   const xs = points.map((point) => point.x)
   const ys = points.flatMap((point) => [point.y, point.low ?? point.y, point.high ?? point.y])
@@ -74,7 +75,7 @@ export function lineChart(lines: readonly Line[], { title, x, y }: { title: stri
         ? ''
         : `<path class="band" d="M${path((point) => point.high as number, sure)}L${path((point) => point.low as number, sure.toReversed())}z"/>`
     const marks = points.length > MOST_MARKS ? [] : points.map((point) => mark(i, across.at(point.x), up.at(point.y)))
-    return `<g class="c${i % LIGHT.length}"><title>${escaped(name)}</title>${band}<path class="line" d="M${path((point) => point.y, points)}"/>${marks.join('')}</g>`
+    return `<g class="c${i}"><title>${escaped(name)}</title>${band}<path class="line" d="M${path((point) => point.y, points)}"/>${marks.join('')}</g>`
   })
   const said = `${title}: ${y.label} against ${x.label} of ${lines.map(({ name }) => name).join(', ')}`
   return `<svg xmlns="http://www.w3.org/2000/svg" class="chart" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escaped(said)}"><style>${STYLE}</style>
@@ -90,7 +91,7 @@ function legendOf(lines: readonly Line[]): [string[], number] {
   const parts = lines.map(({ name }, i) => {
     const width = Array.from(name, breadth).reduce((sum, each) => sum + each, 40)
     if (at + width > WIDTH - RIGHT && at > LEFT) [at, row] = [LEFT - 40, row + 1]
-    const text = `<g class="c${i % LIGHT.length}">${mark(i, at + 6, 46 + 22 * row)}<text x="${fixed(at + 17)}" y="${50 + 22 * row}">${escaped(name)}</text></g>`
+    const text = `<g class="c${i}">${mark(i, at + 6, 46 + 22 * row)}<text x="${fixed(at + 17)}" y="${50 + 22 * row}">${escaped(name)}</text></g>`
     at += width
     return text
   })
@@ -134,11 +135,11 @@ function steps(low: number, high: number): number[] {
 }
 
 const mark = (i: number, x: number, y: number) =>
-  `<path class="mark" d="${MARKS[i % MARKS.length]}" transform="translate(${fixed(x)} ${fixed(y)})"/>`
+  `<path class="mark" d="${MARKS[i]}" transform="translate(${fixed(x)} ${fixed(y)})"/>`
 /** About what a letter of this size takes. */
 const breadth = (letter: string) => (/[A-Z\dmw]/.test(letter) ? 8.8 : /[ijlrtf ,.'-]/.test(letter) ? 4.6 : 7.6)
 const fixed = (value: number) => Number(value.toFixed(1))
 const told = (value: number) =>
-  value.toLocaleString('en', { maximumSignificantDigits: 4, notation: Math.abs(value) >= 1e5 ? 'compact' : 'standard' })
+  value.toLocaleString('en', { maximumSignificantDigits: 4, notation: Math.abs(value) >= 1e4 ? 'compact' : 'standard' })
 const escaped = (text: string) =>
   text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;').replace(/"/g, '&quot;')

@@ -15,15 +15,15 @@ export interface PcaOptions {
 /** K principal components of N points in D dimensions. */
 export interface Pca {
   /** Orthonormal directions, that of the largest variance first: [K, D]. */
-  components: Tensor
+  components: Tensor<'float32' | 'float64'>
   /** The variance of the points along each, over N − 1: [K]. */
-  explainedVariance: Tensor
-  /** That as a share of the variance along all axes: [K]. */
-  explainedVarianceRatio: Tensor
+  explainedVariance: Tensor<'float32' | 'float64'>
+  /** That as a share of the variance along all axes: [K]; NaN where all points are one. */
+  explainedVarianceRatio: Tensor<'float32' | 'float64'>
   /** The mean of the points: [D]. */
-  mean: Tensor
+  mean: Tensor<'float32' | 'float64'>
   /** The points in the coordinates of the components: [N, K]. Others are projected by `y.sub(mean).matmul(components.transpose(0, 1))`. */
-  projected: Tensor
+  projected: Tensor<'float32' | 'float64'>
 }
 
 /**
@@ -51,7 +51,7 @@ export function pca(x: Tensor, options: PcaOptions = {}): Pca {
   whole(k, 'components', 'pca', 1, Math.min(n, d))
   return noGrad(() =>
     scope(() => {
-      const points = x.dtype === 'float64' ? x : x.to('float32')
+      const points = x.to(x.dtype === 'float64' ? 'float64' : 'float32')
       const mean = points.mean(0)
       const { u, s, vh } = svd(points.sub(mean))
       const directions = vh.slice(0, 0, k)

@@ -100,6 +100,12 @@ test('names are text, never markup', () => {
 
 test('what cannot be drawn is refused', () => {
   expect(() => lineChart([], plain)).toThrow(ArgumentError)
+  expect(() =>
+    lineChart(
+      Array.from('abcdefg', (name) => line(name, [[1, 1]])),
+      plain,
+    ),
+  ).toThrow(/six lines/)
   expect(() => lineChart([line('a', [[1, Number.NaN]])], plain)).toThrow(/y needs finite numbers/)
   expect(() => lineChart([line('a', [[0, 1]])], both)).toThrow(/x needs numbers > 0/)
 })
