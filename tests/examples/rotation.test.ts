@@ -1,5 +1,5 @@
 // The studies of the rotation with a budget of a few steps: they run, are gone on with where they stopped, and report what they measured.
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
@@ -7,7 +7,7 @@ import { adding } from '../../examples/rotation/adding.js'
 import { attentionResiduals } from '../../examples/rotation/attention-residuals.js'
 import { characters } from '../../examples/rotation/characters.js'
 import { copy } from '../../examples/rotation/copy.js'
-import { digits } from '../../examples/rotation/digits.js'
+import { digits, readMnist } from '../../examples/rotation/digits.js'
 import { grid } from '../../examples/rotation/grid.js'
 import { type Outcome, runStudy, type Study } from '../../examples/rotation/study.js'
 
@@ -75,6 +75,44 @@ it('attention over depth: the curves have a point for each layer, and a table of
   expect(page).toContain('| stream after layer | 1 | 2 | 3 |\n')
   expect(page).toContain(`| residual (control) | ${stream?.map((x) => x.toPrecision(3)).join(' | ')} |`)
   expect(page).toMatch(/: the plain residual stream grows with depth/)
+})
+
+/** MNIST's four files with images of 28 × 28 whose pixels and labels the index gives. */
+function writeMnist(rows: { train: number; t10k: number }): void {
+  for (const [name, count] of Object.entries(rows)) {
+    const images = Buffer.alloc(16 + count * 784)
+    for (const [i, value] of [0x803, count, 28, 28].entries()) images.writeUInt32BE(value, 4 * i)
+    for (let i = 0; i < count * 784; i++) images[16 + i] = (7 * i + 3) % 256
+    const labels = Buffer.alloc(8 + count)
+    for (const [i, value] of [0x801, count].entries()) labels.writeUInt32BE(value, 4 * i)
+    for (let i = 0; i < count; i++) labels[8 + i] = i % 10
+    writeFileSync(join(folder, `${name}-images-idx3-ubyte`), images)
+    writeFileSync(join(folder, `${name}-labels-idx1-ubyte`), labels)
+  }
+}
+
+it('digits read MNIST’s files: the mean of each 2 × 2 of the right image, in 0 … 1, with its label', async () => {
+  writeMnist({ train: 23, t10k: 11 })
+  const { training, test } = await readMnist(folder)
+  expect([training.labels.length, test.labels.length]).toEqual([23, 11])
+  expect([...training.labels]).toEqual(Array.from({ length: 23 }, (_, i) => i % 10))
+  expect(training.pixels).toHaveLength(23 * 196)
+  const pixel = (row: number, y: number, x: number): number => (7 * (row * 784 + y * 28 + x) + 3) % 256
+  for (const [row, y, x] of [
+    [0, 0, 0],
+    [0, 0, 13],
+    [0, 13, 0],
+    [1, 5, 6],
+    [22, 13, 13],
+  ] as const) {
+    const four = [0, 1].flatMap((dy) => [0, 1].map((dx) => pixel(row, 2 * y + dy, 2 * x + dx)))
+    const mean = four.reduce((sum, value) => sum + value, 0) / 4 / 255
+    expect(training.pixels[row * 196 + y * 14 + x], `image ${row}, ${y} × ${x}`).toBeCloseTo(mean, 6)
+  }
+  const study = digits({ ...few, width: 8, mnist: folder })
+  study.variants = { LSTM: study.variants.LSTM as never }
+  const outcome = (await runStudy(study, { seeds: 1, folder: join(folder, 'results') })).LSTM?.[1] as Outcome
+  expect((outcome.accuracy as number) * 11).toBeCloseTo(Math.round((outcome.accuracy as number) * 11), 9) // of the 11
 })
 
 function first(study: Study, count: number): Study {
