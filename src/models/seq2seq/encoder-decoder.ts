@@ -9,7 +9,7 @@ import { loadFolder, saveFolder } from '../folder.js'
 import { type Attention, attentionOf } from './attention.js'
 import { type DecodeOptions, decode, type Hypothesis } from './decode.js'
 import { type Pair, type PairBatch, type PairLoader, type PairLoaderOptions, pairLoader } from './loader.js'
-import { type Encoded, grouped, lengthsOf, maskOf, type Network, type Read, type Tensors, turned } from './network.js'
+import { type Encoded, lengthsOf, maskOf, type Network, type Read, type Tensors, turned } from './network.js'
 import {
   bad,
   type Cell,
@@ -21,7 +21,7 @@ import {
   settled,
 } from './options.js'
 import { RecurrentNetwork } from './recurrent.js'
-import { loadedConfig, savedConfig } from './saved.js'
+import { loadedConfig, type SavedConfig, savedConfig } from './saved.js'
 import { type Candidate, perplexity, type Rescored, rescore, score } from './score.js'
 import type { SearchProblem } from './search.js'
 import { type EncoderDecoderSizes, sizesOf } from './sizes.js'
@@ -157,27 +157,20 @@ export class EncoderDecoder extends nn.Module implements Writer {
   problem(source: Tensor, steps: number, attention = false): SearchProblem<Tensors> {
     if (attention && this.attention === undefined && this.config.cell !== 'transformer')
       throw bad('attention', 'false for a model that does not attend', attention, 'decode')
-    const sources = source.shape[0] as number
-    const { state, context } = this.encode(source)
-    const own =
-      this.attention === undefined ? undefined : (({ memory, keys, mask }) => ({ memory, keys, mask }))(context)
-    const begun = this.#network.begin({ state, context }, steps)
+    const encoded = this.encode(source)
+    const { memory, keys, mask } = encoded.context
+    const begun = this.#network.begin(encoded, steps)
     return {
       state: begun.state,
-      context: { ...begun.context, ...(own as Tensors | undefined) },
+      context: { ...begun.context, ...(this.attention && { memory, keys, mask }) } as Tensors,
       start: EOS_ID,
       end: EOS_ID,
       banned: [PAD_ID],
       step: (last, before, read) => {
-        const { output, state, attention: weights } = this.#network.step(last, before, read, attention)
-        const N = last.shape[0] as number
-        const out = this.#logits(grouped(output, sources), read)
-        const seen = weights ?? out.weights?.reshape([N, source.shape[1] as number])
-        return {
-          logits: out.logits.reshape([N, this.target.size]),
-          state,
-          ...(attention && seen && { attention: seen }),
-        }
+        const { output, state, attention: own } = this.#network.step(last, before, read, attention)
+        const { logits, weights } = this.#logits(output.unsqueeze(1), read)
+        const seen = attention ? (own ?? weights?.squeeze(1)) : undefined
+        return { logits: logits.squeeze(1), state, ...(seen && { attention: seen }) }
       },
     }
   }
@@ -271,16 +264,13 @@ export class EncoderDecoder extends nn.Module implements Writer {
   }
 
   /**
-   * A model that was saved in a folder. Carriers of `axis` are found by their names, as they are by default; `cell` stands for others.
+   * A model that was saved in a folder. Carriers that were given by their names are found again; others are given once more as `cell`.
    *
    * @throws FileError (`ERR_IO`) where a file cannot be read; CheckpointError (`ERR_CHECKPOINT`) where one is damaged or they do not belong together.
    */
   static async load(folder: string, options: { device?: DeviceLike; cell?: Cell } = {}): Promise<EncoderDecoder> {
     const { device = 'cpu', cell } = taken(options, `${KIND}.load`)
-    const { config, vocabularies, state } = await loadFolder<ReturnType<typeof savedConfig>>(folder, KIND, [
-      'source',
-      'target',
-    ])
+    const { config, vocabularies, state } = await loadFolder<SavedConfig>(folder, KIND, ['source', 'target'])
     const { source, target } = vocabularies as { source: Vocabulary; target: Vocabulary }
     const model = new EncoderDecoder({ ...loadedConfig(config, cell), source, target })
     model.loadStateDict(state)

@@ -30,7 +30,6 @@ export interface Step {
   attention?: Tensor | undefined
 }
 
-/** The rows of step n belong to source ⌊n·B/N⌋: contexts are [B, …], states and symbols [N, …]. */
 export interface Network {
   readonly encoder: nn.Module
   readonly decoder: nn.Module
@@ -41,6 +40,7 @@ export interface Network {
   write(symbols: Tensor, encoded: Encoded): Tensor
   /** What is known before the first of at most `steps` steps. */
   begin(encoded: Encoded, steps: number): Encoded
+  /** One step of N hypotheses: symbols [N], state and context [N, …]. */
   step(symbols: Tensor, state: Tensors, context: Tensors, attention: boolean): Step
 }
 
@@ -67,10 +67,4 @@ export function lastOf(x: Tensor, lengths: Tensor): Tensor {
   const [B, , H] = x.shape as [number, number, number]
   const at = lengths.sub(1).clamp({ low: 0 }).reshape([B, 1, 1])
   return x.gather(1, at.expand([B, 1, H])).squeeze(1)
-}
-
-/** x [N, H] as [B, N/B, H], the rows of a source together. */
-export function grouped(x: Tensor, sources: number): Tensor {
-  const [N, H] = x.shape as [number, number]
-  return x.reshape([sources, N / sources, H])
 }

@@ -1,13 +1,17 @@
 // What an EncoderDecoder is made of: its options, checked once, and what of them is saved.
-import { Stack, type StackOptions } from '../../axis/index.js'
+import { type Carrier, carriers, Stack, type StackOptions } from '../../axis/index.js'
 import { ArgumentError } from '../../errors.js'
 import { whole } from '../../tensor/shape.js'
 import type { Vocabulary } from '../../text/index.js'
 import { told } from '../../told.js'
 import { taken } from '../check.js'
 
-/** Carriers along time and depth, as `axis.Stack` takes them. */
-export type StackCell = Pick<StackOptions, 'alongTime' | 'alongDepth' | 'mlp' | 'norm' | 'tied'>
+/** Carriers along time and depth, as `axis.Stack` takes them; or the names under which `axis.carriers` has them, which a saved model keeps. */
+export interface StackCell extends Pick<StackOptions, 'mlp' | 'norm' | 'tied'> {
+  alongTime: Carrier | string
+  /** Not for a carrier that fills both axes. @default 'residual' */
+  alongDepth?: Carrier | string
+}
 /** What both sides are made of. */
 export type Cell = 'lstm' | 'gru' | 'minLSTM' | 'transformer' | StackCell
 /** How the decoder looks back at the source. */
@@ -139,7 +143,25 @@ function checkCell(config: Omit<EncoderDecoderConfig, 'labelSmoothing' | 'heads'
 
 /** The stack of one side. */
 export function stackOf({ width, numLayers, dropout, cell }: EncoderDecoderConfig): Stack {
-  return new Stack({ ...(cell as StackCell), width, layers: numLayers, dropout })
+  const { alongTime, alongDepth, ...options } = cell as StackCell
+  return new Stack({
+    ...options,
+    width,
+    layers: numLayers,
+    dropout,
+    alongTime: carrierOf('time', alongTime),
+    ...(alongDepth === undefined ? {} : { alongDepth: carrierOf('depth', alongDepth) }),
+  })
+}
+
+function carrierOf(axis: 'time' | 'depth', given: Carrier | string): Carrier {
+  if (typeof given !== 'string') return given
+  const known = new Map(
+    carriers.flatMap((row) => Object.entries({ ...row[axis], ...(axis === 'time' ? row.both : {}) })),
+  )
+  const make = known.get(given)
+  if (make === undefined) throw bad(axis === 'time' ? 'alongTime' : 'alongDepth', [...known.keys()].join(', '), given)
+  return make()
 }
 
 export function oneOf(name: string, value: unknown, allowed: readonly unknown[], op = KIND): void {

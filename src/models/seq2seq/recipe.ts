@@ -40,8 +40,10 @@ export function recipe2014(loader: { readonly length: number }, options: Recipe2
   const [{ length }] = checkRecords([loader], 'loaders', op) as [typeof loader]
   if (!(typeof epochs === 'number' && epochs > 0 && epochs < Number.POSITIVE_INFINITY))
     throw new ArgumentError(`${op}: epochs must be a number > 0, got ${String(epochs)}`, { op, got: String(epochs) })
-  const optimizer = sgd({ lr: schedules.halvings(lr, { epoch: length, after }) })
+  const rate = schedules.halvings(lr, { epoch: length, after })
   const last = Math.ceil(epochs * length)
+  // Steps are told of now and then: those between the last one and the stop change nothing.
+  const optimizer = sgd({ lr: (step) => (step < last ? rate(step) : 0) })
   return {
     loss: (model, batch) => model.loss(batch, { per: 'sentence' }),
     optimizer,

@@ -74,11 +74,12 @@ function record(problem: SearchProblem<Tensors>, beam: number, steps: number) {
     .expand([B, beam])
     .reshape([B * beam])
   let state = each(problem.state, (part) => part.indexSelect(0, spread))
+  const context = each(problem.context ?? {}, (part) => part.indexSelect(0, spread))
   let scores: Tensor = tensor([[0, ...Array(beam - 1).fill(NEVER)]], { device }).expand([B, beam])
   let last: Tensor = full([B * beam], problem.start, int64)
   let ended: Tensor | undefined
   for (let t = 0; t < steps; t++) {
-    const out = problem.step(last, state, problem.context ?? {})
+    const out = problem.step(last, state, context)
     const V = out.logits.shape[1] as number
     const symbol = arange(0, V, int64).unsqueeze(0)
     const isPad = symbol.eq(0)

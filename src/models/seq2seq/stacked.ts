@@ -3,7 +3,7 @@ import type { Stack, StackState } from '../../axis/index.js'
 import * as nn from '../../nn/index.js'
 import { arange, type Tensor, where, zeros } from '../../tensor/index.js'
 import { rebuild, tensorsIn } from '../../tensor/tree.js'
-import { type Encoded, grouped, lastOf, type Network, type Read, type Step, type Tensors } from './network.js'
+import { type Encoded, lastOf, type Network, type Read, type Step, type Tensors } from './network.js'
 import { type EncoderDecoderConfig, stackOf } from './options.js'
 
 /**
@@ -49,22 +49,16 @@ export class StackNetwork implements Network {
   }
 
   step(symbols: Tensor, state: Tensors, { vector }: Tensors): Step {
-    const N = symbols.shape[0] as number
-    const sources = (vector as Tensor).shape[0] as number
-    const embedded = this.#target.forward(symbols)
-    const x = grouped(embedded, sources)
-      .add((vector as Tensor).unsqueeze(1))
-      .reshape(embedded.shape)
-    return grows(this.decoder) ? this.#again(x, state) : this.#onward(x, state, N)
+    const x = this.#target.forward(symbols).add(vector as Tensor)
+    return grows(this.decoder) ? this.#again(x, state) : this.#onward(x, state)
   }
 
-  #onward(x: Tensor, state: Tensors, batch: number): Step {
+  #onward(x: Tensor, state: Tensors): Step {
     const { decoder } = this
     let next = 0
-    const { output, state: after } = decoder.step(
-      x,
-      rebuild<StackState>(decoder.initialState({ batch }), () => state[`s${next++}`] as Tensor),
-    )
+    const form = decoder.initialState({ batch: x.shape[0] as number })
+    const before: StackState = rebuild(form, () => state[`s${next++}`] as Tensor)
+    const { output, state: after } = decoder.step(x, before)
     const parts = tensorsIn(after.time)
     return { output, state: Object.fromEntries(parts.map((part, i) => [`s${i}`, part])) }
   }

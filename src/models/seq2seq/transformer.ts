@@ -2,7 +2,7 @@
 import * as nn from '../../nn/index.js'
 import { arange, stack, type Tensor, where, zeros } from '../../tensor/index.js'
 import { PAD_ID } from '../../text/index.js'
-import { type Encoded, grouped, type Network, type Read, type Step, type Tensors } from './network.js'
+import type { Encoded, Network, Read, Step, Tensors } from './network.js'
 import type { EncoderDecoderConfig } from './options.js'
 import { placeOf } from './stacked.js'
 
@@ -63,7 +63,6 @@ export class TransformerNetwork implements Network {
   step(symbols: Tensor, state: Tensors, context: Tensors, attention: boolean): Step {
     const at = state.at as Tensor
     const there = context.there as Tensor
-    const [sources, S] = there.shape as [number, number]
     const steps = (state.k0 as Tensor).shape[1] as number
     const here = placeOf(at, steps).unsqueeze(2)
     const seen = arange(0, steps, { dtype: 'int64', device: at.device }).unsqueeze(0).le(at.unsqueeze(1))
@@ -79,18 +78,16 @@ export class TransformerNetwork implements Network {
           state[`${name}${l}`] as Tensor,
         )
       const query = projected(layer.selfAttn, self, 0).unsqueeze(1) // [N, 1, H]
-      const own = attend(layer.selfAttn, query, next[`k${l}`] as Tensor, next[`v${l}`] as Tensor, seen)
-      x = x.add(own.reshape(x.shape))
-      const asked = grouped(projected(layer.multiheadAttn, layer.norm2.forward(x), 0), sources) // [B, N/B, H]
+      x = x.add(attend(layer.selfAttn, query, next[`k${l}`] as Tensor, next[`v${l}`] as Tensor, seen).squeeze(1))
+      const asked = projected(layer.multiheadAttn, layer.norm2.forward(x), 0).unsqueeze(1)
       const key = context[`k${l}`] as Tensor
-      const about = attend(layer.multiheadAttn, asked, key, context[`v${l}`] as Tensor, there)
       if (attention && l === this.decoder.layers.length - 1)
-        weights = meanWeights(layer.multiheadAttn, asked, key, there)
-      x = x.add(about.reshape(x.shape))
+        weights = meanWeights(layer.multiheadAttn, asked, key, there).squeeze(1)
+      x = x.add(attend(layer.multiheadAttn, asked, key, context[`v${l}`] as Tensor, there).squeeze(1))
       x = x.add(forwardOf(layer, layer.norm3.forward(x)))
     }
     const output = this.decoder.norm?.forward(x) ?? x
-    return { output, state: next, ...(weights && { attention: weights.reshape([symbols.shape[0] as number, S]) }) }
+    return { output, state: next, attention: weights }
   }
 
   #embed(embedding: nn.Embedding, symbols: Tensor): Tensor {
