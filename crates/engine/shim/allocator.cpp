@@ -1,10 +1,9 @@
-// The CPU memory of tensors: large blocks are kept for reuse, because a training step allocates the same sizes again
+// The CPU memory of tensors: blocks of 64 KB and more are kept for reuse, because a training step allocates the same sizes again
 // and faulting fresh pages in costs more than many operations. What is kept stays within a fraction of what was in use.
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/impl/alloc_cpu.h>
 #include <algorithm>
 #include <cstdint>
-#include <iterator>
 #include <map>
 #include <mutex>
 #include <new>
@@ -15,11 +14,13 @@
 
 namespace {
 
-constexpr size_t large = size_t(1) << 20;        // smaller blocks are the C library's
+// Smaller blocks are the C library's. Among blocks of a few hundred KB there, each small object that outlives a step (the
+// loss somebody still holds) leaves a gap that the next step does not fit into: the heap grew by 1.4 MB a step.
+constexpr size_t large = size_t(1) << 16;
 constexpr size_t page = size_t(1) << 12;
 constexpr size_t huge_page = size_t(1) << 21;
 constexpr size_t slack = size_t(64) << 20;       // kept whatever was in use
-constexpr uint64_t window = 4096;                // large allocations over which the peak is taken
+constexpr uint64_t window = 4096;                // allocations over which the peak is taken
 
 // Eight sizes per power of two, so that lengths that differ a little share blocks.
 size_t rounded(size_t size) {
@@ -52,6 +53,7 @@ struct Cache {
   std::mutex mutex;
   std::unordered_map<void *, size_t> used;                      // large blocks by address
   std::multimap<size_t, std::pair<uint64_t, void *>> idle;      // size to (when it was given back, address)
+  std::map<uint64_t, decltype(idle)::iterator> by_age;          // the same, longest idle first
   size_t in_use = 0, kept = 0, peak = 0, earlier_peak = 0;
   uint64_t clock = 0;
 
@@ -69,6 +71,7 @@ struct Cache {
       memory = found->second.second;
       size = found->first;
       kept -= size;
+      by_age.erase(found->second.first);
       idle.erase(found);
     } else {
       peak = std::max(peak, in_use + size);
@@ -91,7 +94,8 @@ struct Cache {
     used.erase(found);
     in_use -= size;
     kept += size;
-    idle.emplace(size, std::make_pair(++clock, memory));
+    by_age.emplace(clock + 1, idle.emplace(size, std::make_pair(clock + 1, memory)));
+    clock++;
     shrink(0);
     return true;
   }
@@ -104,13 +108,12 @@ struct Cache {
   // Unmaps what has been idle longest, until `enough` bytes are back.
   void release(size_t enough) {
     size_t done = 0;
-    while (done < enough && !idle.empty()) {
-      auto oldest = idle.begin();
-      for (auto block = std::next(idle.begin()); block != idle.end(); ++block)
-        if (block->second.first < oldest->second.first) oldest = block;
+    while (done < enough && !by_age.empty()) {
+      auto oldest = by_age.begin()->second;
       unmap_pages(oldest->second.second, oldest->first);
       done += oldest->first;
       kept -= oldest->first;
+      by_age.erase(by_age.begin());
       idle.erase(oldest);
     }
   }
