@@ -11,6 +11,14 @@ export {
   type Unit,
 } from './language-model.js'
 export type { Moments } from './scale.js'
+export {
+  type Found,
+  type SampleOptions,
+  type SearchOptions,
+  type SearchProblem,
+  type StepResult,
+  search,
+} from './search.js'
 export * from './seq2seq/index.js'
 export {
   type LabelledSeries,

@@ -18,8 +18,8 @@ import { Tensor } from './tensor.js'
 import { leaves, rebuild, type Tree } from './tree.js'
 import { Variable } from './variable.js'
 
-/** A function as the engine knows it. */
-interface Recorded {
+/** A function as the engine knows it. @internal */
+export interface Recorded {
   id: number
   outputs: Meta[]
   /** The form in which the function returned its outputs. */
@@ -48,8 +48,8 @@ class Recording implements Program {
   }
 }
 
-/** Records `fn` over placeholders for `inputs` and defines it in the engine; `captured` variables join the inputs at `position`. */
-function define(
+/** Records `fn` over placeholders for `inputs` and defines it in the engine; `captured` variables join the inputs at `position`. @internal */
+export function define(
   op: string,
   inputs: readonly (Meta & { requiresGrad: boolean })[],
   fn: (placeholders: Tensor[]) => unknown,
@@ -87,7 +87,8 @@ function shaped<T>(form: T, results: readonly Result[]): T {
   return rebuild(form, () => new Tensor(results[next++] as Result))
 }
 
-function forget({ id }: Recorded): void {
+/** What runs or waits to run keeps the program; nothing else can name it any more. @internal */
+export function forget({ id }: Recorded): void {
   write('undefine', 0, [], [], [id])
 }
 

@@ -32,6 +32,7 @@ const elsewhere: Record<string, [file: string, test: string]> = {
   checkpoint: ['tensor/programs.test.ts', 'checkpoint: the same value and gradients as without'],
   customGrad: ['tensor/programs.test.ts', 'customGrad: the backward is the one given'],
   scan: ['tensor/programs.test.ts', 'scan: a recurrence equals its loop'],
+  search: ['models/search.test.ts', 'wide enough it finds every sequence there is'],
   fromBytes: ['tensor/ops.test.ts', 'fromBytes: '],
   uniform: ['tensor/random.test.ts', 'moments and ranges are those of the distributions'],
   normal: ['tensor/random.test.ts', 'moments and ranges are those of the distributions'],

@@ -3,6 +3,7 @@ use crate::checkpoint_file;
 use crate::decode::Entries;
 use crate::error::{Failure, Fault};
 use crate::queue::{self, Submission};
+use crate::slots::IdSet;
 use crate::staging::{Bytes, Staging};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -64,6 +65,8 @@ pub struct Environment {
     pub(crate) staging: Staging,
     sink: Sink,
     cancelled: AtomicBool,
+    /// Searches that are to stop.
+    aborted: Mutex<IdSet>,
     sequence: AtomicU64,
     submissions: AtomicU64,
     last_in_order: AtomicU64,
@@ -83,6 +86,7 @@ impl Environment {
             staging: Staging::default(),
             sink,
             cancelled: AtomicBool::new(false),
+            aborted: Mutex::default(),
             sequence: AtomicU64::new(1),
             submissions: AtomicU64::new(0),
             last_in_order: AtomicU64::new(0),
@@ -171,6 +175,20 @@ impl Environment {
         self.staging.clear();
         queue::close(Arc::clone(self));
         self.progress.notify_all();
+    }
+
+    /// Has the search of this token stop after its present step; without `wanted`, forgets that it was asked for.
+    pub fn abort(&self, token: u64, wanted: bool) {
+        let mut aborted = self.aborted.lock().unwrap_or_else(PoisonError::into_inner);
+        if wanted {
+            aborted.insert(token);
+        } else {
+            aborted.remove(&token);
+        }
+    }
+
+    pub(crate) fn is_aborted(&self, token: u64) -> bool {
+        self.aborted.lock().unwrap_or_else(PoisonError::into_inner).contains(&token)
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {

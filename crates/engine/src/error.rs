@@ -15,6 +15,7 @@ pub enum Code {
     Checkpoint,
     Io,
     Panic,
+    Aborted,
     Engine,
 }
 
@@ -30,6 +31,7 @@ impl Code {
         Code::Checkpoint,
         Code::Io,
         Code::Panic,
+        Code::Aborted,
         Code::Engine,
     ];
 
@@ -47,6 +49,7 @@ impl Code {
             Code::Checkpoint => "ERR_CHECKPOINT",
             Code::Io => "ERR_IO",
             Code::Panic => "ERR_PANIC",
+            Code::Aborted => "ERR_ABORTED",
             Code::Engine => "ERR_ENGINE",
         }
     }

@@ -28,7 +28,7 @@ pub fn run(call: &mut Call, outputs: usize) -> Outputs {
 #[expect(clippy::too_many_lines, reason = "a line for each operation")]
 fn dispatch(call: &mut Call) -> Outputs {
     match call.op {
-        Op::Free | Op::Read | Op::Mark | Op::Save | Op::Threads | Op::Define | Op::Undefine => {
+        Op::Free | Op::Read | Op::Mark | Op::Save | Op::Threads | Op::Define | Op::Undefine | Op::Search => {
             Err(Fault::engine(format!("{} acts on an environment", call.op.name())))
         }
         Op::Assign => create::assign(call),

@@ -13,6 +13,8 @@ pub struct Unit {
     needs: IdSet,
     /// Those of them that do not exist yet.
     missing: Vec<u64>,
+    /// Whether it may run amid a search: it changes nothing in place and is no search itself.
+    light: bool,
     /// Slots whose release was put off until it has run.
     released: Vec<u64>,
 }
@@ -21,7 +23,9 @@ impl Unit {
     #[must_use]
     pub fn new(submission: Submission, exists: impl Fn(u64) -> bool) -> Self {
         let (mut needs, mut made) = (IdSet::default(), IdSet::default());
+        let mut light = true;
         for entry in Entries::new(&submission.words).flatten() {
+            light &= entry.op != Op::Search && !entry.op.without_gradient();
             for word in entry.inputs {
                 let id = id(*word);
                 if id != 0 && !made.contains(&id) && (entry.op != Op::Free || exists(id)) {
@@ -31,7 +35,7 @@ impl Unit {
             made.extend(entry.outputs.iter().map(|word| id(*word)));
         }
         let missing = needs.iter().copied().filter(|id| !exists(*id)).collect();
-        Self { submission: Arc::new(submission), needs, missing, released: Vec::new() }
+        Self { submission: Arc::new(submission), needs, missing, light, released: Vec::new() }
     }
 
     #[must_use]
@@ -49,6 +53,11 @@ impl Unit {
     pub fn is_ready(&mut self, exists: impl Fn(u64) -> bool, done: u64) -> bool {
         self.missing.retain(|id| !exists(*id));
         self.missing.is_empty() || (done > self.submission.number && done == self.environment().last_in_order())
+    }
+
+    #[must_use]
+    pub fn is_light(&self) -> bool {
+        self.light
     }
 
     #[must_use]

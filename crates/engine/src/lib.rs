@@ -22,6 +22,7 @@ mod panics;
 mod philox;
 mod program;
 mod queue;
+mod search;
 mod shim;
 mod slots;
 mod staging;

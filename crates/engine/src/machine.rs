@@ -3,13 +3,14 @@ use crate::attributes::Attributes;
 use crate::call::{Call, Context, Setting};
 use crate::decode::{Entries, Entry, id};
 use crate::environment::{Environment, Payload, Reply};
-use crate::error::{Failure, Fault};
+use crate::error::{Code, Failure, Fault};
 use crate::grad_mode::GradMode;
 use crate::interpreter;
 use crate::lanes::Unit;
 use crate::op::Op;
 use crate::program::{Program, Programs};
 use crate::queue::{self, Interruption, Submission};
+use crate::search::Search;
 use crate::slots::{IdMap, Slots, Value};
 use crate::{checkpoint_file, panics, shim, threads};
 use std::sync::Arc;
@@ -46,7 +47,7 @@ impl Machine {
             if let Some(submission) = submission {
                 self.submission(&submission);
             }
-            self.run_units();
+            self.run_units(false);
         }
     }
 
@@ -67,7 +68,7 @@ impl Machine {
             self.interrupt(interruption);
         }
         if !self.units.is_empty() {
-            self.run_units();
+            self.run_units(false);
         }
     }
 
@@ -90,9 +91,12 @@ impl Machine {
         environment.finished(submission.lane, submission.steps, submission.bytes, submission.entries - executed);
     }
 
-    /// Runs every unit of lane 1 whose slots exist, whole.
-    fn run_units(&mut self) {
+    /// Runs every unit of lane 1 whose slots exist, whole; amid a search only those that are light.
+    fn run_units(&mut self, amid_search: bool) {
         while let Some(position) = self.units.iter_mut().position(|unit| {
+            if amid_search && !unit.is_light() {
+                return false;
+            }
             let table = self.tables.get(&unit.environment().id);
             unit.is_ready(|id| table.is_some_and(|table| table.slots.contains(id)), table.map_or(0, |table| table.done))
         }) {
@@ -142,9 +146,16 @@ impl Machine {
             }
             return;
         }
-        let table = self.tables.entry(environment.id).or_default();
         mode.set(!entry.no_grad && !entry.op.without_gradient());
-        let failure = match panics::contained(|| execute(table, environment, &entry)) {
+        let result = panics::contained(|| match entry.op {
+            Op::Search => self.search(environment, &entry),
+            _ => execute(self.tables.entry(environment.id).or_default(), environment, &entry),
+        });
+        if entry.op == Op::Search && environment.is_cancelled() {
+            return; // its table may be gone
+        }
+        let table = self.tables.entry(environment.id).or_default();
+        let failure = match result {
             Ok(outputs) => {
                 for (word, output) in entry.outputs.iter().zip(outputs) {
                     table.slots.set(id(*word), Value::Tensor(output));
@@ -167,6 +178,31 @@ impl Machine {
         for word in entry.outputs {
             table.slots.set(id(*word), Value::Error(Arc::clone(&failure)));
         }
+    }
+}
+
+impl Machine {
+    /// A search goes on for long: between two of its steps what cannot wait is looked after.
+    fn search(&mut self, environment: &Arc<Environment>, entry: &Entry) -> Result<Vec<Tensor>, Stop> {
+        let mut search = {
+            let table = self.tables.entry(environment.id).or_default();
+            Search::new(&mut prepare(table, environment, entry)?)?
+        };
+        let mut steps = 0;
+        while !search.is_done() {
+            if let Some(interruption) = queue::poll() {
+                self.interrupt(interruption);
+            }
+            if environment.is_cancelled() || environment.is_aborted(search.token()) {
+                return Err(Fault::new(Code::Aborted, format!("aborted after {steps} steps")).into());
+            }
+            if !self.units.is_empty() {
+                self.run_units(true);
+            }
+            search.advance()?;
+            steps += 1;
+        }
+        Ok(search.outputs()?)
     }
 }
 
@@ -202,6 +238,16 @@ fn execute(table: &mut Table, environment: &Arc<Environment>, entry: &Entry) -> 
         }
         _ => {}
     }
+    let mut call = prepare(table, environment, entry)?;
+    if entry.op.is_request() {
+        request(environment, &mut call)?;
+        return Ok(Vec::new());
+    }
+    Ok(interpreter::run(&mut call, entry.outputs.len())?)
+}
+
+/// The entry with its inputs looked up.
+fn prepare<'a>(table: &'a Table, environment: &'a Environment, entry: &'a Entry) -> Result<Call<'a>, Stop> {
     let mut inputs = Vec::with_capacity(entry.inputs.len());
     for word in entry.inputs {
         inputs.push(match (id(*word), table.slots.get(id(*word))) {
@@ -218,12 +264,7 @@ fn execute(table: &mut Table, environment: &Arc<Environment>, entry: &Entry) -> 
         staging: Some(&environment.staging),
         setting: Setting { iteration: [0; 2], grad: !entry.no_grad, again: false },
     };
-    let mut call = Call { op: entry.op, inputs, ids: entry.inputs, attributes, context };
-    if entry.op.is_request() {
-        request(environment, &mut call)?;
-        return Ok(Vec::new());
-    }
-    Ok(interpreter::run(&mut call, entry.outputs.len())?)
+    Ok(Call { op: entry.op, inputs, ids: entry.inputs, attributes: Attributes::new(entry.attributes), context })
 }
 
 fn request(environment: &Arc<Environment>, call: &mut Call) -> Result<(), Fault> {

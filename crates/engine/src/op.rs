@@ -58,6 +58,7 @@ ops! {
     ForeachClip "foreachClip", Sgd "sgd", Adam "adam", AdamW "adamw",
     NAdam "nadam", RmsProp "rmsprop", Lion "lion", Adafactor "adafactor", Average "average",
     Define "define", Undefine "undefine", Checkpoint "checkpoint", CustomGrad "customGrad", Scan "scan",
+    Search "search",
 }
 
 impl Op {
@@ -76,7 +77,31 @@ impl Op {
     /// Whether the operation acts on the environment and so has no place in a program.
     #[must_use]
     pub fn is_control(self) -> bool {
-        matches!(self, Op::Free | Op::Read | Op::Mark | Op::Save | Op::Threads | Op::Define | Op::Undefine)
+        matches!(self, Op::Free | Op::Read | Op::Mark | Op::Save | Op::Threads | Op::Define | Op::Undefine | Op::Search)
+    }
+
+    /// Whether the result depends on the inputs alone, so that equal inputs need it once.
+    #[must_use]
+    pub fn is_pure(self) -> bool {
+        // Those that draw random numbers, may run programs that do, have state, or make what is changed in place.
+        !(self.is_control()
+            || matches!(
+                self,
+                Op::Uniform
+                    | Op::Normal
+                    | Op::Randint
+                    | Op::Permutation
+                    | Op::Dropout
+                    | Op::ScaledDotProductAttention
+                    | Op::BatchNorm
+                    | Op::Variable
+                    | Op::RequireGrad
+                    | Op::FromBytes
+                    | Op::Grad
+                    | Op::Checkpoint
+                    | Op::CustomGrad
+                    | Op::Scan
+            ))
     }
 }
 

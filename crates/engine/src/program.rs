@@ -146,8 +146,20 @@ impl Program {
         }
         let mut values: Vec<Option<Tensor>> = inputs.into_iter().map(Some).collect();
         values.resize_with(self.places, || None);
+        self.execute(self.steps.iter(), &mut values, &[], setting)?;
+        self.collect(&values)
+    }
+
+    /// Runs steps over a table of values; each value is forgotten after its last use, unless it is kept.
+    fn execute<'a>(
+        &'a self,
+        steps: impl Iterator<Item = &'a Step>,
+        values: &mut [Option<Tensor>],
+        kept: &[bool],
+        setting: Setting,
+    ) -> Result<(), Fault> {
         let mut mode = GradMode::hold();
-        for step in &self.steps {
+        for step in steps {
             let grad = setting.grad && !step.no_grad;
             mode.set(grad && !step.op.without_gradient());
             let outputs = {
@@ -166,10 +178,14 @@ impl Program {
                     values[*place] = Some(output);
                 }
             }
-            for place in &step.last_uses {
+            for place in step.last_uses.iter().filter(|place| kept.get(**place) != Some(&true)) {
                 values[*place] = None;
             }
         }
+        Ok(())
+    }
+
+    fn collect(&self, values: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>, Fault> {
         let output = |place: &Option<usize>| match place {
             None => Ok(None),
             Some(place) => values[*place]
@@ -182,8 +198,67 @@ impl Program {
 
     /// Runs a program all of whose outputs must exist.
     pub fn run_whole(&self, inputs: Vec<Tensor>, setting: Setting) -> Result<Vec<Tensor>, Fault> {
-        let outputs = self.run(inputs, setting)?;
-        outputs.into_iter().map(|output| output.ok_or_else(|| Fault::engine("an output of a program is id 0"))).collect()
+        whole(self.run(inputs, setting)?)
+    }
+}
+
+fn whole(outputs: Vec<Option<Tensor>>) -> Result<Vec<Tensor>, Fault> {
+    outputs.into_iter().map(|output| output.ok_or_else(|| Fault::engine("an output of a program is id 0"))).collect()
+}
+
+/// A program that runs again and again, the last of its inputs always the same: what depends on them alone, and not on chance, is computed once.
+pub struct Repeated {
+    program: Arc<Program>,
+    values: Vec<Option<Tensor>>,
+    /// By place: whether the value is the same in every run.
+    fixed: Vec<bool>,
+    /// The steps of every run.
+    varying: Vec<usize>,
+    /// Inputs that change.
+    changing: usize,
+}
+
+impl Repeated {
+    /// `fixed` are the inputs after the first `changing`.
+    pub fn new(program: Arc<Program>, changing: usize, fixed: Vec<Tensor>, setting: Setting) -> Result<Self, Fault> {
+        if changing + fixed.len() != program.inputs {
+            return Err(Fault::engine(format!("a program of {} inputs was given {}", program.inputs, changing + fixed.len())));
+        }
+        let mut values: Vec<Option<Tensor>> = (0..changing).map(|_| None).chain(fixed.into_iter().map(Some)).collect();
+        values.resize_with(program.places, || None);
+        let mut same: Vec<bool> = (0..program.places).map(|place| (changing..program.inputs).contains(&place)).collect();
+        let in_place = program.steps.iter().any(|step| step.op.without_gradient());
+        let (mut once, mut varying) = (Vec::new(), Vec::new());
+        for (index, step) in program.steps.iter().enumerate() {
+            if !in_place && step.op.is_pure() && step.inputs.iter().flatten().all(|place| same[*place]) {
+                step.outputs.iter().flatten().for_each(|place| same[*place] = true);
+                once.push(index);
+            } else {
+                varying.push(index);
+            }
+        }
+        let mut needed = vec![false; program.places];
+        let used = varying.iter().flat_map(|index| &program.steps[*index].inputs).chain(&program.outputs);
+        used.flatten().for_each(|place| needed[*place] = true);
+        program.execute(once.iter().map(|index| &program.steps[*index]), &mut values, &needed, setting)?;
+        Ok(Self { program, values, fixed: same, varying, changing })
+    }
+
+    /// Runs the program; all of its outputs must exist.
+    pub fn run(&mut self, inputs: Vec<Tensor>, setting: Setting) -> Result<Vec<Tensor>, Fault> {
+        if inputs.len() != self.changing {
+            return Err(Fault::engine(format!("{} inputs change, {} were given", self.changing, inputs.len())));
+        }
+        for (value, input) in self.values.iter_mut().zip(inputs) {
+            *value = Some(input);
+        }
+        let steps = self.varying.iter().map(|index| &self.program.steps[*index]);
+        self.program.execute(steps, &mut self.values, &self.fixed, setting)?;
+        let outputs = whole(self.program.collect(&self.values)?)?;
+        for (value, _) in self.values.iter_mut().zip(&self.fixed).filter(|(_, fixed)| !**fixed) {
+            *value = None;
+        }
+        Ok(outputs)
     }
 }
 

@@ -60,6 +60,16 @@ pub fn load(request: f64, path: String) -> napi::Result<()> {
     contained(|| current()?.load(request as u64, PathBuf::from(path)).map_err(|fault| environment::error(&fault)))
 }
 
+/// Has the search of this token stop after its present step; without `wanted`, forgets that it was asked for.
+#[napi]
+pub fn abort(token: f64, wanted: bool) -> napi::Result<()> {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an id")]
+    contained(|| {
+        current()?.abort(token as u64, wanted);
+        Ok(())
+    })
+}
+
 /// Stops the engine before the process ends. Past the grace time it ends the process itself.
 #[napi]
 pub fn park(grace_ms: u32, exit_code: i32) -> napi::Result<()> {

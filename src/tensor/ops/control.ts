@@ -3,7 +3,8 @@
 import { type Device, deviceCode } from '../device.js'
 import { type DType, dtypes } from '../dtype.js'
 import type { Meta } from '../record.js'
-import { at, flag, like, type None, nothing, type OpSpec, op } from './spec.js'
+import type { Draw } from './create.js'
+import { at, flag, like, list, type None, nothing, type OpSpec, op } from './spec.js'
 
 /** Results that the caller has worked out: programs and gradients take the shapes of other tensors. */
 export interface Given {
@@ -118,4 +119,33 @@ export const control = {
     axis: number
     reverse: boolean
   }>((a) => [a.program, a.constants, a.states, a.sequences, a.axis, flag(a.reverse)]),
+  search: { ...given<SearchAttributes>(searchWords), differentiable: false as const },
+}
+
+/** A search as src/tensor/search.ts records it. */
+export interface SearchAttributes {
+  program: number
+  token: number
+  states: number
+  contexts: number
+  batch: number
+  beam: number
+  wanted: number
+  start: number
+  end: number
+  alpha: number
+  attention: boolean
+  lengths: readonly number[]
+  banned: readonly number[]
+  prefix: readonly (readonly number[])[]
+  sampling: ({ temperature: number; topK: number; topP: number } & Draw) | undefined
+}
+
+function searchWords(a: SearchAttributes): number[] {
+  const words = [a.program, a.token, a.states, a.contexts, a.batch, a.beam, a.wanted, a.start, a.end, a.alpha]
+  words.push(flag(a.attention), ...list(a.lengths), ...list(a.banned), ...a.prefix.flatMap(list))
+  const { sampling: s } = a
+  if (s === undefined) words.push(0)
+  else words.push(1, s.temperature, s.topK, s.topP, s.keyLow, s.keyHigh, s.offset)
+  return words
 }

@@ -121,7 +121,8 @@ impl Parallel for LibtorchPool {
     }
 }
 
-fn context() -> Context<'static> {
+/// Where and how our kernels run in the engine.
+pub fn context() -> Context<'static> {
     Context::new(&LibtorchPool)
 }
 
