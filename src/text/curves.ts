@@ -1,5 +1,6 @@
 // A measure against a property of the sentences: how long they are, how rare their words.
 import { ArgumentError } from '../errors.js'
+import { checkBuffer } from '../tensor/check-buffer.js'
 import { needOptions } from '../tensor/options.js'
 import { whole } from '../tensor/shape.js'
 import { told } from '../told.js'
@@ -35,12 +36,9 @@ export interface CurvePoint extends Interval {
  * @throws ArgumentError for keys that are not as many finite numbers as there are sentences, or bins and edges out of range.
  */
 export function curve(score: CorpusScore, keys: ArrayLike<number>, options: CurveOptions = {}): CurvePoint[] {
-  return curveOf(
-    score,
-    Array.isArray(keys) || ArrayBuffer.isView(keys) ? Array.from(keys as number[]) : undefined,
-    options,
-    'curve',
-  )
+  if (ArrayBuffer.isView(keys)) checkBuffer(keys, 'curve')
+  const given = Array.isArray(keys) || ArrayBuffer.isView(keys) ? Array.from(keys as number[]) : undefined
+  return curveOf(score, given, options, 'curve')
 }
 
 /**
