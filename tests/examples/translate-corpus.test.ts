@@ -14,12 +14,37 @@ const folder = mkdtempSync(join(tmpdir(), 'quarterturn-corpus-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
 const VERSES: [place: [number, number, number], texts: Record<string, string>][] = [
-  [[1, 1, 1], { '3': 'And the king came; what did he say?', '4': 'The king came; what said he?', k: 'The king cometh.', l: 'Et le roi vint; que dit-il donc?' }],
+  [
+    [1, 1, 1],
+    {
+      '3': 'And the king came; what did he say?',
+      '4': 'The king came; what said he?',
+      k: 'The king cometh.',
+      l: 'Et le roi vint; que dit-il donc?',
+    },
+  ],
   [[1, 1, 2], { '3': 'One part. Two parts.', '4': 'One part only here.', k: 'It was so.', l: 'Une seule partie ici.' }],
-  [[41, 1, 1], { '3': 'And he said to them,', '4': 'And he said to them,', k: 'He said unto them,', l: 'Et il leur dit cela,' }],
-  [[8, 1, 1], { '3': 'Too short.', '4': 'This side is far longer than the other one is.', k: 'So it was.', l: 'Et ce fut.' }],
-  [[62, 1, 1], { '3': 'God is light for us.', '4': 'God is light for us.', k: 'God is light to us.', l: 'Dieu est lumière pour nous.' }],
-  [[2, 1, 1], { '3': 'AND HE SAID TO THEM', '4': 'Let it be known here.', k: 'Let it be.', l: 'Que cela soit connu ici.' }],
+  [
+    [41, 1, 1],
+    { '3': 'And he said to them,', '4': 'And he said to them,', k: 'He said unto them,', l: 'Et il leur dit cela,' },
+  ],
+  [
+    [8, 1, 1],
+    { '3': 'Too short.', '4': 'This side is far longer than the other one is.', k: 'So it was.', l: 'Et ce fut.' },
+  ],
+  [
+    [62, 1, 1],
+    {
+      '3': 'God is light for us.',
+      '4': 'God is light for us.',
+      k: 'God is light to us.',
+      l: 'Dieu est lumière pour nous.',
+    },
+  ],
+  [
+    [2, 1, 1],
+    { '3': 'AND HE SAID TO THEM', '4': 'Let it be known here.', k: 'Let it be.', l: 'Que cela soit connu ici.' },
+  ],
 ]
 const DASHED = 'Il dit\u00a0—  ceci\u00a0: viens vite.'
 
@@ -80,7 +105,10 @@ describe('segments', () => {
     ])
     expect(segments('He came. He went.', 'Il vint, il alla.')).toEqual([])
     expect(segments('He came? He went.', 'Il vint. Il alla?')).toEqual([])
-    expect(segments('He said this: come.', DASHED).map(([, french]) => french)).toEqual(['Il dit ceci :', 'viens vite.'])
+    expect(segments('He said this: come.', DASHED).map(([, french]) => french)).toEqual([
+      'Il dit ceci :',
+      'viens vite.',
+    ])
   })
 })
 
@@ -114,9 +142,11 @@ describe('the files', () => {
       ['41.1.1'],
     ])
     expect(dropped).toEqual({ training: 1, validation: 0 })
-    expect(['41.3.4', '8.1.1', '32.2.2', '62.1.1', '4.1.1', '1.1.1', ''].map((group) => partOf({ source: '', target: '', group }))).toEqual(
-      ['test', 'test', 'test', 'validation', 'training', 'training', 'training'],
-    )
+    expect(
+      ['41.3.4', '8.1.1', '32.2.2', '62.1.1', '4.1.1', '1.1.1', ''].map((group) =>
+        partOf({ source: '', target: '', group }),
+      ),
+    ).toEqual(['test', 'test', 'test', 'validation', 'training', 'training', 'training'])
   })
 
   it('with texts of uncertain licences are made only where they are asked for, and the licences said', async () => {
@@ -128,21 +158,38 @@ describe('the files', () => {
 })
 
 it('letters and phonemes go the same way: pairs from a file, split by word, codecs, a model that learns', async () => {
-  const entries = readDictionary().training.filter(({ word }) => word.length <= 5).slice(0, 400)
+  const entries = readDictionary()
+    .training.filter(({ word }) => word.length <= 5)
+    .slice(0, 400)
   const file = entries
-    .flatMap(({ word, pronunciations }) => pronunciations.map((phonemes) => `${word}\t${phonemes.join(' ')}\t${word}\n`))
+    .flatMap(({ word, pronunciations }) =>
+      pronunciations.map((phonemes) => `${word}\t${phonemes.join(' ')}\t${word}\n`),
+    )
     .join('')
   const { pairs } = await data.readPairs(new TextEncoder().encode(file))
   const split = data.splitPairs(pairs, { validation: 0.1, test: 0.1, seed: 1 })
   expect(split.training.length).toBeGreaterThan(250)
-  const source = text.SymbolCodec.of(pairs.map((pair) => pair.source), text.letters)
-  const target = text.SymbolCodec.of(pairs.map((pair) => pair.target), text.spaced)
+  const source = text.SymbolCodec.of(
+    pairs.map((pair) => pair.source),
+    text.letters,
+  )
+  const target = text.SymbolCodec.of(
+    pairs.map((pair) => pair.target),
+    text.spaced,
+  )
   manualSeed(1)
-  const model = new models.EncoderDecoder({ source: source.vocabulary, target: target.vocabulary, width: 16, numLayers: 1 })
+  const model = new models.EncoderDecoder({
+    source: source.vocabulary,
+    target: target.vocabulary,
+    width: 16,
+    numLayers: 1,
+  })
   const symbols = (some: readonly data.TextPair[]) =>
     some.map((pair) => ({ source: source.tokenize(pair.source), target: target.tokenize(pair.target) }))
   const [batch] = await Array.fromAsync(model.loader(symbols(split.training.slice(0, 8)), { batch: 8, shuffle: false }))
   expect(batch?.target.shape[0]).toBe(8)
   const [[best] = []] = await model.decode([source.tokenize('cat')])
-  expect(target.encodeText(target.detokenize(best?.symbols ?? []))).toEqual(target.vocabulary.encode(best?.symbols ?? []))
+  expect(target.encodeText(target.detokenize(best?.symbols ?? []))).toEqual(
+    target.vocabulary.encode(best?.symbols ?? []),
+  )
 })
