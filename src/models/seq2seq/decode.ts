@@ -1,4 +1,6 @@
 // Writing: sources in batches of near-equal length, searched by the driver that is common to all models.
+import { ahead } from '../../tensor/index.js'
+import { tensorsIn } from '../../tensor/tree.js'
 import { EOS_ID } from '../../text/index.js'
 import { Mode } from '../../train/mode.js'
 import { checkList, taken } from '../check.js'
@@ -66,15 +68,16 @@ export async function decode(
     const batch = rows.map((row) => ids[row] as number[])
     const start = before && { prefix: rows.map((row) => before[row] as number[]) }
     const steps = Math.max(...limits)
-    const found = await mode.run(false, () =>
-      search(() => writer.problem(padded(batch, writer.device), steps, attention), {
-        ...options,
-        ...start,
-        maxLength: limits,
-      }),
-    )
-    for (const [i, row] of rows.entries())
-      results[row] = (found[i] as Found[]).map((each) => hypothesis(writer, each, (batch[i] as number[]).length))
+    const { problem, found } = mode.run(false, () => {
+      const problem = ahead(() => writer.problem(padded(batch, writer.device), steps, attention))
+      return { problem, found: search(problem, { ...options, ...start, maxLength: limits }) }
+    })
+    try {
+      for (const [i, list] of (await found).entries())
+        results[rows[i] as number] = list.map((each) => hypothesis(writer, each, (batch[i] as number[]).length))
+    } finally {
+      for (const part of tensorsIn([problem.state, problem.context])) part.dispose()
+    }
   }
   return results
 }

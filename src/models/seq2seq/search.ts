@@ -36,11 +36,11 @@ export interface Found {
 const NEVER = -1e9
 
 export async function search(
-  make: () => SearchProblem<Tensors>,
+  problem: SearchProblem<Tensors>,
   { beam = 1, maxLength }: SearchOptions,
 ): Promise<Found[][]> {
   const steps = typeof maxLength === 'number' ? maxLength : Math.max(...maxLength)
-  const { symbols, parents, scores, B } = ahead(() => record(make(), beam, steps)) as ReturnType<typeof record>
+  const { symbols, parents, scores, B } = ahead(() => record(problem, beam, steps)) as ReturnType<typeof record>
   const [written, from, final] = await Promise.all([symbols.data(), parents.data(), scores.data()])
   for (const read of [symbols, parents, scores]) read.dispose()
   return Array.from({ length: B }, (_, b) =>
