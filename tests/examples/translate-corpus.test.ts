@@ -30,7 +30,7 @@ const VERSES: [place: [number, number, number], texts: Record<string, string>][]
   ],
   [
     [8, 1, 1],
-    { '3': 'Too short.', '4': 'This side is far longer than the other one is.', k: 'So it was.', l: 'Et ce fut.' },
+    { '3': 'Short.', '4': 'This side is far longer than the other one is.', k: 'So it was.', l: 'Et ce fut.' },
   ],
   [
     [62, 1, 1],
