@@ -3,20 +3,8 @@ import { cat, stack } from '../tensor/functions.js'
 import { checkpoint, scan } from '../tensor/program.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { rebuild, type Tree, tensorsIn } from '../tensor/tree.js'
-import { broken, type Carrier, type Context, checkOutput, type Form, type Stepped, stepped } from './carrier.js'
-
-/**
- * The rule: the parallel form wherever a carrier has one and there is more than one step; one step is the recurrent form itself, and so is what
- * has no parallel form.
- */
-export function formOf(carrier: Carrier, steps: number, asked: Form | 'auto'): Form {
-  if (asked === 'auto') return steps > 1 ? (carrier.parallelForm ?? 'recurrent') : 'recurrent'
-  if (asked !== 'recurrent' && asked !== carrier.parallelForm) {
-    const got = carrier.parallelForm ?? 'no parallel form'
-    throw broken(carrier, `the form ‘${asked}’ is asked for, but it has ${got}`, { expected: asked, got })
-  }
-  return asked
-}
+import { type Carrier, type Context, checkOutput, type Form, type Stepped, stepped } from './carrier.js'
+import { formOf } from './forms.js'
 
 /** All steps of x [B, T, width] from a state: outputs [B, T, width] and the last state. */
 export function overTime(

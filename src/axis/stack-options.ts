@@ -30,7 +30,7 @@ export interface StackOptions {
   inject?: Inject
   /** Probability of dropping an element that a layer writes, in training. @default 0 */
   dropout?: number
-  /** How time is computed; 'auto' is the rule in sequence.ts. @default 'auto' */
+  /** How time is computed; 'auto' is the measured rule of forms.ts. @default 'auto' */
   form?: Form | 'auto'
   /** What is computed again in the backward pass instead of kept: the steps within about √T stretches, or all within a layer. */
   checkpoint?: 'time' | 'depth' | 'none'
