@@ -10,7 +10,9 @@ pub(crate) mod pack;
 mod tile;
 pub(crate) mod transpose;
 
-pub(crate) use tile::{Block, MAX_ROWS, Panel, Tile, tile};
+pub(crate) use tile::{Block, MAX_ROWS, Panel, Soon, Tile, tile};
+
+use std::ops::Range;
 
 use crate::parallel::share;
 use crate::vector::Vector;
@@ -43,13 +45,32 @@ pub(crate) fn panel_width<V: Vector>(rows: usize) -> usize {
 /// Every pointer of every row and panel must hold what [`tile`] asks for.
 #[inline(always)]
 pub(crate) unsafe fn product<V: Vector>(k: usize, step: usize, rows: usize, row: impl Fn(usize) -> Row, panels: &[Panel]) {
+    // SAFETY: passed on from the caller.
+    unsafe { product_ahead::<V>(k, step, rows, row, panels, |_| Soon::NOTHING) }
+}
+
+/// The same, while what `soon` says for the rows of a tile is fetched.
+///
+/// # Safety
+/// As for [`product`].
+#[inline(always)]
+pub(crate) unsafe fn product_ahead<V: Vector>(
+    k: usize,
+    step: usize,
+    rows: usize,
+    row: impl Fn(usize) -> Row,
+    panels: &[Panel],
+    soon: impl Fn(Range<usize>) -> Soon,
+) {
     let count = tile_count(rows);
     let mut tiles = [Tile::default(); TILES_AT_ONCE];
     for first in (0..count).step_by(TILES_AT_ONCE) {
         let some = TILES_AT_ONCE.min(count - first);
         for (i, tile) in tiles[..some].iter_mut().enumerate() {
+            let of_tile = share(rows, count, first + i);
             tile.clear(step);
-            for r in share(rows, count, first + i) {
+            tile.fetch(soon(of_tile.clone()));
+            for r in of_tile {
                 tile.push(row(r));
             }
         }

@@ -5,15 +5,42 @@ use std::ptr::null;
 use std::ptr::null_mut;
 
 use super::Row;
-use crate::vector::{Kernel, Vector};
+use crate::vector::{Kernel, Vector, prefetch_row};
 
 pub(crate) const MAX_ROWS: usize = 6;
 pub(crate) const MAX_BLOCKS: usize = 4;
+
+/// Memory that will be read after a tile and is asked for meanwhile: a product of few rows otherwise waits for its weights, since what it reads
+/// in place is too scattered for the processor to foresee. Of every [`Soon::EVERY`] products of a row, `pieces` pieces of `lines` cache lines.
+#[derive(Clone, Copy)]
+pub(crate) struct Soon {
+    pub(crate) from: *const f32,
+    pub(crate) lines: usize,
+    pub(crate) pieces: usize,
+    /// From one piece to the next.
+    pub(crate) stride: usize,
+}
+
+impl Soon {
+    /// Floats of a cache line.
+    pub(crate) const EVERY: usize = 16;
+    pub(crate) const NOTHING: Soon = Soon { from: null(), lines: 0, pieces: 0, stride: 0 };
+
+    /// What is asked for during the `index`-th stretch of [`Soon::EVERY`] products.
+    #[inline(always)]
+    fn ask(&self, index: usize) {
+        for piece in 0..self.pieces {
+            let from = self.from.wrapping_add((index * self.pieces + piece) * self.stride);
+            prefetch_row(from, 0..self.lines * Soon::EVERY);
+        }
+    }
+}
 
 /// The rows of a tile.
 #[derive(Clone, Copy)]
 pub(crate) struct Tile {
     len: usize,
+    soon: Soon,
     /// Element `p` of row `r` of A is `a[r][p * step]`.
     a: [*const f32; MAX_ROWS],
     step: usize,
@@ -36,7 +63,7 @@ pub(crate) struct Panel {
 
 impl Default for Tile {
     fn default() -> Self {
-        Tile { len: 0, a: [null(); MAX_ROWS], step: 1, init: [null(); MAX_ROWS], out: [null_mut(); MAX_ROWS] }
+        Tile { len: 0, soon: Soon::NOTHING, a: [null(); MAX_ROWS], step: 1, init: [null(); MAX_ROWS], out: [null_mut(); MAX_ROWS] }
     }
 }
 
@@ -44,6 +71,10 @@ impl Tile {
     pub(crate) fn clear(&mut self, step: usize) {
         self.len = 0;
         self.step = step;
+    }
+
+    pub(crate) fn fetch(&mut self, soon: Soon) {
+        self.soon = soon;
     }
 
     pub(crate) fn push(&mut self, row: Row) {
@@ -154,17 +185,24 @@ impl<const M: usize, const N: usize> Kernel for Fixed<'_, M, N> {
                     sums[i][N - 1] = V::load_first(rows.init[i].add(panel.offset[N - 1]), panel.last);
                 }
             }
-            for p in 0..k {
-                let mut row = [V::zero(); N];
-                for j in 0..N {
-                    row[j] = V::load(b[j].add(p * stride));
-                }
-                for i in 0..M {
-                    let x = V::splat(*a[i].add(p * step));
+            let stretch = if rows.soon.pieces == 0 { k } else { Soon::EVERY };
+            let mut first = 0;
+            while first < k {
+                let last = (first + stretch).min(k);
+                rows.soon.ask(first / Soon::EVERY);
+                for p in first..last {
+                    let mut row = [V::zero(); N];
                     for j in 0..N {
-                        sums[i][j] = x.mul_add(row[j], sums[i][j]);
+                        row[j] = V::load(b[j].add(p * stride));
+                    }
+                    for i in 0..M {
+                        let x = V::splat(*a[i].add(p * step));
+                        for j in 0..N {
+                            sums[i][j] = x.mul_add(row[j], sums[i][j]);
+                        }
                     }
                 }
+                first = last;
             }
             for i in 0..M {
                 for j in 0..N - 1 {

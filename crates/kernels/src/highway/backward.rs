@@ -2,6 +2,7 @@
 
 use std::iter::once;
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::ptr::copy_nonoverlapping;
 use std::slice::from_ref;
 
@@ -10,7 +11,7 @@ use super::{Layout, NAME, ROWS, Shape, Stack};
 use crate::activation::{Activation, Nonlinearity, Relu, Tanh};
 use crate::gemm::outer::{self, MAX_TERMS, Target, add_outer, add_rows, pack_rows, packed_len};
 use crate::gemm::pack::FromColumns;
-use crate::gemm::{Block, Panel, Row, panel_width, product};
+use crate::gemm::{Block, Panel, Row, Soon, panel_width, product_ahead, tile_count};
 use crate::parallel::share;
 use crate::pool::Buffer;
 use crate::team::{Member, Team};
@@ -197,9 +198,22 @@ impl<A: Activation> RowsTask<'_, A> {
                     panels.extend(Panel::group(1, once(Block { b: tail, stride: V::LANES, offset: whole.end, columns })));
                 }
                 let row = |row: usize| Row { a: pass.gates(layer, first + row), init: dx(row), out: dx(row) };
-                for panel in &panels {
-                    // One at a time: its columns stay in L2 while all rows pass by.
-                    product::<V>(2 * width, 1, count, row, from_ref(panel));
+                // Tiles of rows, each of which fetches its share of the columns that come next.
+                let tiles = tile_count(count).max(1);
+                let pieces = (2 * width).div_ceil(tiles).div_ceil((2 * width).div_ceil(Soon::EVERY).max(1));
+                for (index, panel) in panels.iter().enumerate() {
+                    let next = match panels.get(index + 1) {
+                        Some(next) => weight.wrapping_add(next.columns(V::LANES).start),
+                        None => weight.wrapping_sub(2 * width * width).wrapping_add(units.start),
+                    };
+                    let soon = |rows: Range<usize>| Soon {
+                        from: next.wrapping_add(rows.start * 2 * width / count * width),
+                        lines: (panel.len() * V::LANES).div_ceil(Soon::EVERY),
+                        pieces,
+                        stride: width,
+                    };
+                    // One panel at a time: its columns stay in L2 while all rows pass by.
+                    product_ahead::<V>(2 * width, 1, count, row, from_ref(panel), soon);
                 }
             }
             for row in 0..count {

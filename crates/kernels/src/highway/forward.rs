@@ -1,17 +1,18 @@
 //! The highway stack forward, for inference and training.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::ptr::{null, null_mut};
 
 use super::plan::{Plan, units};
 use super::{Layout, NAME, ROWS, Shape, Stack};
 use crate::activation::{Activation, Nonlinearity, Relu, Tanh};
 use crate::gemm::transpose::Square;
-use crate::gemm::{Block, Panel, Row, product};
+use crate::gemm::{Block, Panel, Row, Soon, product_ahead};
 use crate::math::sigmoid;
 use crate::pool::Buffer;
 use crate::team::{Member, Team};
-use crate::vector::{Kernel, Vector};
+use crate::vector::{Kernel, Vector, prefetch_row};
 use crate::{Context, Error};
 
 /// Units of each gate that are computed together: eight tiles of both, whose sums stay in L1 until they are activated.
@@ -182,6 +183,16 @@ impl<A: Activation> Chunk<'_, A> {
         }
     }
 
+    /// Fetches where gates will be saved: the products hide what that takes.
+    fn ask(&self, layer: usize, unit: usize, len: usize) {
+        let pass = self.pass;
+        if !pass.reserve.is_null() {
+            for row in self.first..self.first + self.count {
+                prefetch_row(pass.reserve.wrapping_add(pass.layout.gates(layer, row) + unit), 0..len);
+            }
+        }
+    }
+
     /// The member's units of one layer.
     #[inline(always)]
     unsafe fn layer<V: Vector>(&self, layer: usize, columns: &Columns, before: *const f32, after: *mut f32) {
@@ -204,11 +215,30 @@ impl<A: Activation> Chunk<'_, A> {
         unsafe {
             for first in units.clone().step_by(UNITS) {
                 let some = UNITS.min(units.end - first);
-                let row = |row: usize| {
-                    let unit = if row < some { first + row } else { width + first + row - some };
-                    Row { a: weight.add(unit * width), init: null(), out: gates.add(row * stride) }
-                };
-                product::<V>(width, 1, 2 * some, row, &panels);
+                for gate in 0..2 {
+                    let row = |row: usize| {
+                        let a = weight.add((gate * width + first + row) * width);
+                        Row { a, init: null(), out: gates.add((gate * some + row) * stride) }
+                    };
+                    // After its last tile: the other gate, the next units, or the next layer.
+                    let next = match (gate, units.end - first - some) {
+                        (0, _) => width + first,
+                        (_, 0) => 2 * width + units.start,
+                        _ => first + some,
+                    };
+                    let soon = |rows: Range<usize>| {
+                        let unit = if rows.end < some { gate * width + first + rows.end } else { next };
+                        let lines = rows.len();
+                        Soon { from: weight.wrapping_add(unit * width), lines, pieces: 1, stride: lines * Soon::EVERY }
+                    };
+                    self.ask(layer, gate * width + first, some);
+                    product_ahead::<V>(width, 1, some, row, &panels, soon);
+                }
+                if layer + 1 < pass.stack.shape.layers && !pass.reserve.is_null() {
+                    for row in self.first..self.first + count {
+                        prefetch_row(pass.reserve.add(pass.layout.x(layer + 1, row) + first), 0..some);
+                    }
+                }
                 for unit in 0..some {
                     let (bias_h, bias_t) = (V::splat(bias(first + unit)), V::splat(bias(width + first + unit)));
                     for block in 0..columns.blocks {
