@@ -122,8 +122,8 @@ beforeEach(() => {
 
 describe('beam search', () => {
   it('wide enough it finds every sequence there is, in the order of their probabilities', async () => {
-    const net = new Net(40, 2, [END, 2, 3, 4])
-    const found = await models.search(net.problem(), { beam: 39, maxLength: 4, alternatives: 200 })
+    const net = new Net(120, 2, [END, 2, 3, 4])
+    const found = await models.search(net.problem(), { beam: 119, maxLength: 4, alternatives: 200 })
     for (const b of [0, 1]) {
       const all = await slowBeam(net, b, Number.POSITIVE_INFINITY, 4)
       expect(all).toHaveLength(1 + 3 + 9 + 27 * 4) // ended after 0, 1 or 2 symbols, and after the third symbol three that are cut and one that ended
@@ -344,9 +344,14 @@ describe('other work', () => {
 
   it('is stopped by its signal between two steps, and everything goes on', async () => {
     const controller = new AbortController()
+    const reason = new Error('enough')
     const search = slow(100_000, controller.signal)
-    setTimeout(() => controller.abort(new Error('enough')), 50)
-    await expect(search).rejects.toMatchObject({ code: 'ERR_ABORTED', cause: controller.signal.reason })
+    setTimeout(() => controller.abort(reason), 500)
+    await expect(search).rejects.toMatchObject({
+      code: 'ERR_ABORTED',
+      cause: reason,
+      message: expect.stringMatching(/^search: aborted after [1-9]\d* steps$/),
+    })
     await expect(slow(2, controller.signal)).rejects.toBeInstanceOf(AbortedError)
     expect(await tensor([1, 2]).sum().item()).toBe(3)
     expect((await slow(3))[0]?.[0]?.ids).toHaveLength(3)
@@ -453,7 +458,7 @@ describe('what does not fit', () => {
     ],
   ])('refuses %s', async (_, problem, more, code) => {
     const search = models.search({ ...good, ...problem } as typeof good, { ...options, ...more } as typeof options)
-    await expect(search).rejects.toMatchObject({ code, op: 'search' })
+    await expect(search).rejects.toMatchObject({ code })
   })
 
   it('finds nothing wrong with the problem itself', async () => {
