@@ -2,6 +2,7 @@
 import { isUtf8 } from 'node:buffer'
 import { open } from 'node:fs/promises'
 import { CheckpointError, DataError } from '../errors.js'
+import { checkBuffer } from '../tensor/check-buffer.js'
 import { type ByteStream, bytesOf, filePath, isStream, notASource, type Source } from './source.js'
 import type { StatefulSource } from './stream.js'
 
@@ -75,7 +76,9 @@ export class Lines<T> implements AsyncIterable<T>, StatefulSource {
   /** @internal */
   constructor(op: string, source: Source, parse: Parse<T>, strict = false) {
     const isPath = typeof source === 'string' || source instanceof URL
-    if (!isPath && !(source instanceof Uint8Array) && !isStream(source)) throw notASource(source, op)
+    const isBytes = source instanceof Uint8Array
+    if (isBytes) checkBuffer(source, op)
+    if (!isPath && !isBytes && (!isStream(source) || ArrayBuffer.isView(source))) throw notASource(source, op)
     this.#op = op
     this.#source = source
     this.#parse = parse

@@ -103,7 +103,7 @@ describe('aligned files', () => {
 })
 
 it('other sources and options are refused', async () => {
-  for (const wrong of [3, null, {}, { source: 'a' }, '', { source: 4, target: 5 }]) {
+  for (const wrong of [3, null, {}, { source: 'a' }, '', { source: 4, target: 5 }, new Float32Array(2)]) {
     await expect(data.readPairs(wrong as never)).rejects.toMatchObject({ code: 'ERR_ARGUMENT' })
   }
   await expect(data.readPairs(bytes(''), { empty: 'drop' as never })).rejects.toMatchObject({ code: 'ERR_ARGUMENT' })
