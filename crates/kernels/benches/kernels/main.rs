@@ -10,6 +10,7 @@ mod peak;
 mod recurrent;
 mod residual;
 mod scan;
+mod wavefront;
 
 use std::time::Instant;
 
@@ -50,6 +51,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{}, {} threads, multiply-add peak {:.0} GF/s", bench.isa, bench.threads, bench.peak);
     pool.install(|| {
         recurrent::all(&bench)?;
+        wavefront::all(&bench)?;
         scan::all(&bench)?;
         residual::all(&bench)
     })?;
