@@ -17,6 +17,9 @@ export declare class BytePairEncoder {
   encodeAll(block: TextBlock): Promise<IdBlock>
 }
 
+/** Has the search of this token stop after its present step; without `wanted`, forgets that it was asked for. */
+export declare function abort(token: number, wanted: boolean): void
+
 /** How byte pairs are trained. */
 export interface BytePairTraining {
   size: number

@@ -25,22 +25,21 @@ async function nextLogProbabilities(source: string[], before: number[]): Promise
   return ((await logits.logSoftmax(-1).toArray()) as number[][][])[0]!.at(-1)!
 }
 
-/** Beam search written out over arrays: the specification. */
+/** Beam search written out over arrays, without an early end: the specification. What writes `<EOS>` leaves the beam. */
 async function slowBeam(source: string[], beam: number, steps: number): Promise<{ ids: number[]; score: number }[]> {
-  let hypotheses = [{ ids: [] as number[], score: 0 }]
+  const finished: { ids: number[]; score: number }[] = []
+  let live = [{ ids: [] as number[], score: 0 }]
   for (let t = 0; t < steps; t++) {
-    const next: typeof hypotheses = []
-    for (const { ids, score } of hypotheses) {
-      if (ids.at(-1) === text.EOS_ID) {
-        next.push({ ids, score })
-        continue
-      }
+    const next: typeof live = []
+    for (const { ids, score } of live) {
       const logp = await nextLogProbabilities(source, ids)
       for (let id = 1; id < sounds.size; id++) next.push({ ids: [...ids, id], score: score + logp[id]! })
     }
-    hypotheses = next.sort((a, b) => b.score - a.score).slice(0, beam)
+    const kept = next.sort((a, b) => b.score - a.score).slice(0, beam)
+    finished.push(...kept.filter(({ ids }) => ids.at(-1) === text.EOS_ID))
+    live = kept.filter(({ ids }) => ids.at(-1) !== text.EOS_ID)
   }
-  return hypotheses
+  return [...finished, ...live].sort((a, b) => b.score - a.score).slice(0, beam)
 }
 
 describe('EncoderDecoder', () => {

@@ -1,11 +1,8 @@
 // Writing: sources in batches of near-equal length, searched by the driver that is common to all models.
-import { ahead } from '../../tensor/index.js'
-import { tensorsIn } from '../../tensor/tree.js'
-import { EOS_ID } from '../../text/index.js'
 import { Mode } from '../../train/mode.js'
 import { checkList, taken } from '../check.js'
+import { type Found, type SearchOptions, search } from '../search.js'
 import { bad } from './options.js'
-import { type Found, type SearchOptions, search } from './search.js'
 import { batchesOf, padded, type Symbols, sourceIds, type Writer } from './sources.js'
 
 export interface DecodeOptions {
@@ -23,7 +20,7 @@ export interface DecodeOptions {
   prefix?: readonly Symbols[]
   /** Whether each hypothesis tells what it attended to. @default false */
   attention?: boolean
-  /** Ends the search with an `AbortError`; the model is as before. */
+  /** Ends the search with an `AbortedError`; the model is as before. */
   signal?: AbortSignal
 }
 
@@ -68,16 +65,16 @@ export async function decode(
     const batch = rows.map((row) => ids[row] as number[])
     const start = before && { prefix: rows.map((row) => before[row] as number[]) }
     const steps = Math.max(...limits)
-    const { problem, found } = mode.run(false, () => {
-      const problem = ahead(() => writer.problem(padded(batch, writer.device), steps, attention))
-      return { problem, found: search(problem, { ...options, ...start, maxLength: limits }) }
-    })
-    try {
-      for (const [i, list] of (await found).entries())
-        results[rows[i] as number] = list.map((each) => hypothesis(writer, each, (batch[i] as number[]).length))
-    } finally {
-      for (const part of tensorsIn([problem.state, problem.context])) part.dispose()
-    }
+    // Encoding and search are one unit: both on the weights of one moment.
+    const found = await mode.run(false, () =>
+      search(() => writer.problem(padded(batch, writer.device), steps, attention), {
+        ...options,
+        ...start,
+        maxLength: limits,
+      }),
+    )
+    for (const [i, list] of found.entries())
+      results[rows[i] as number] = list.map((each) => hypothesis(writer, each, (batch[i] as number[]).length))
   }
   return results
 }
@@ -94,7 +91,7 @@ function prefixes({ target }: Writer, given: readonly Symbols[], sources: number
 
 function hypothesis({ target, config }: Writer, found: Found, length: number): Hypothesis {
   const { ids, logProbability, score, ended, attention } = found
-  const told = { symbols: target.decode(ids.filter((id) => id !== EOS_ID)), logProbability, score, ended }
+  const told = { symbols: target.decode(ids), logProbability, score, ended }
   if (attention === undefined) return told
   const rows = attention.map((weights) => {
     const read = Array.from(weights.subarray(0, length))

@@ -4,8 +4,8 @@ import type * as nn from '../../nn/index.js'
 import { type Device, type Tensor, tensor } from '../../tensor/index.js'
 import { PAD_ID, type Vocabulary } from '../../text/index.js'
 import { checkList } from '../check.js'
+import type { SearchProblem } from '../search.js'
 import type { Tensors } from './network.js'
-import type { SearchProblem } from './search.js'
 
 /** A sequence of symbols. */
 export type Symbols = readonly string[]
