@@ -34,7 +34,8 @@ function queueStep(batch: models.PairBatch): Tensor {
 if (part === 'bucketing') {
   const pairs = Array.from({ length: PAIRS }, (_, i) => {
     const length = 4 + ((i * 37) % 57)
-    const symbols = (seed: number): string[] => Array.from({ length }, (_, t) => `w${(seed * 7919 + t * 104_729) % (VOCABULARY - 2)}`)
+    const symbols = (seed: number): string[] =>
+      Array.from({ length }, (_, t) => `w${(seed * 7919 + t * 104_729) % (VOCABULARY - 2)}`)
     return { source: symbols(i), target: symbols(i + 1) }
   })
   const loader = model.loader(pairs, { batch: B, seed: 1, bucket: bucket as boolean })
