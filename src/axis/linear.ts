@@ -1,10 +1,19 @@
 // Carriers whose step is linear in the state: a and b read the input alone, so that time is a scan.
-import { gatedScan, linear, minGRU as minGRUSequence, minLSTM as minLSTMSequence } from '../nn/functional.js'
+import {
+  type CellNorm,
+  gatedScan,
+  linear,
+  minGRUCell,
+  minGRU as minGRUSequence,
+  minLSTMCell,
+  minLSTM as minLSTMSequence,
+} from '../nn/functional.js'
 import { uniform } from '../nn/init.js'
+import { LayerNorm } from '../nn/layer-norm.js'
 import { Linear } from '../nn/linear.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Variable } from '../tensor/variable.js'
-import type { Carrier } from './carrier.js'
+import type { Carrier, Norm, Stepped } from './carrier.js'
 import { stream } from './plain.js'
 
 type Gates = { weightIh: Variable; biasIh: Variable }
@@ -13,6 +22,23 @@ type Hidden = { h: Tensor }
 function gates(count: number, width: number): Gates {
   const bound = 1 / Math.sqrt(width)
   return { weightIh: uniform([count * width, width], -bound, bound), biasIh: uniform([count * width], -bound, bound) }
+}
+
+function streamed(
+  cell: typeof minLSTMCell,
+  parameters: Gates,
+  state: Hidden,
+  x: Tensor,
+  norm: Norm | undefined,
+): Stepped<Hidden> {
+  const next = cell(x, state, parameters, { norm: norm && asOption(norm) })
+  return { state: next, output: next.h }
+}
+
+function asOption(norm: Norm): CellNorm {
+  return norm instanceof LayerNorm
+    ? { kind: 'layer', weight: norm.weight, bias: norm.bias, eps: norm.eps }
+    : { kind: 'rms', weight: norm.weight, eps: norm.eps }
 }
 
 /** Weights as those of `nn.MinLSTM`: rows in the order f, i, c. */
@@ -25,7 +51,6 @@ export function minLSTM(): Carrier<Gates, Hidden> {
     row: { a: 'f/(f + i)', b: 'i/(f + i)' },
     linear: true,
     parallelForm: 'scan',
-    quick: true,
     parameters: ({ width }) => gates(3, width),
     initialState: (sizes) => ({ h: stream(sizes) }),
     step({ weightIh, biasIh }, { h }, x) {
@@ -35,6 +60,7 @@ export function minLSTM(): Carrier<Gates, Hidden> {
       const next = f.mul(h).add(i.mul(c)).div(f.add(i))
       return { state: { h: next }, output: next }
     },
+    stream: (parameters, state, x, norm) => streamed(minLSTMCell, parameters, state, x, norm),
     parallel: ({ weightIh, biasIh }, x, state) => minLSTMSequence(linear(x, weightIh, biasIh), state),
     flops: ({ width }) => 6 * width * width,
   }
@@ -50,7 +76,6 @@ export function minGRU(): Carrier<Gates, Hidden> {
     row: { a: '1 − z', b: 'z' },
     linear: true,
     parallelForm: 'scan',
-    quick: true,
     parameters: ({ width }) => gates(2, width),
     initialState: (sizes) => ({ h: stream(sizes) }),
     step({ weightIh, biasIh }, { h }, x) {
@@ -59,6 +84,7 @@ export function minGRU(): Carrier<Gates, Hidden> {
       const next = h.add(pz.sigmoid().mul(c.sub(h)))
       return { state: { h: next }, output: next }
     },
+    stream: (parameters, state, x, norm) => streamed(minGRUCell, parameters, state, x, norm),
     parallel: ({ weightIh, biasIh }, x, state) => minGRUSequence(linear(x, weightIh, biasIh), state),
     flops: ({ width }) => 4 * width * width,
   }

@@ -14,7 +14,17 @@ import { show, whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { rebuild, type Tree, tensorsIn } from '../tensor/tree.js'
 import { told } from '../told.js'
-import { broken, type Carrier, type Context, entered, type Form, placed, type Stepped, stepped } from './carrier.js'
+import {
+  broken,
+  type Carrier,
+  type Context,
+  entered,
+  type Form,
+  type Norm,
+  placed,
+  type Stepped,
+  stepped,
+} from './carrier.js'
 import { overTime, overTimeAgain } from './sequence.js'
 import { type Inject, OP, type StackOptions, settled } from './stack-options.js'
 
@@ -27,7 +37,7 @@ export interface StackState {
 
 /** One write of a layer and the step along depth that takes it up. */
 export interface Write {
-  norm?: LayerNorm | RMSNorm
+  norm?: Norm
   time?: object
   mlp?: { linear1: Linear; linear2: Linear }
   depth?: object
@@ -64,6 +74,7 @@ export class Stack extends Module {
   form: Form | 'auto'
   /** By step along depth; one layer's where tied. */
   readonly writes: readonly Write[]
+  #signature: string | undefined
 
   constructor(given: StackOptions) {
     super()
@@ -107,8 +118,8 @@ export class Stack extends Module {
 
   /** Which states fit. */
   get signature(): string {
-    const { alongTime, alongDepth, layers, width } = this
-    return `${alongTime.name} × ${alongDepth?.name ?? 'itself'}, ${layers} layers of width ${width}`
+    this.#signature ??= `${this.alongTime.name} × ${this.alongDepth?.name ?? 'itself'}, ${this.layers} layers of width ${this.width}`
+    return this.#signature
   }
 
   /** The state before the first step: zeros, but for a carrier that says otherwise. */
@@ -139,9 +150,9 @@ export class Stack extends Module {
     const before = state === undefined ? this.initialState({ batch }) : this.#fitting(state, batch)
     if (this.inject === 'sequence') return this.#alongDepth(x, before)
     const rows = x.reshape([batch * steps, this.width])
-    const mix = (write: Write, r: Tensor, old: Tree, context: Context): Stepped<Tree> => {
+    const mix: Mix = (write, r, add, old, context) => {
       const again = this.checkpoint === 'time' ? overTimeAgain : overTime
-      const seq = r.reshape([batch, steps, this.width])
+      const seq = readBy(write, r, add).reshape([batch, steps, this.width])
       const result = again(this.alongTime, write.time as object, seq, old, context, this.form)
       return { state: result.state, output: result.output.reshape([batch * steps, this.width]) }
     }
@@ -163,23 +174,25 @@ export class Stack extends Module {
       const { outputs, time } = this.#walk(
         this.layers,
         () => x,
-        (write, r, old, context) => this.#one(write, r, old, context),
+        (...given) => this.#one(...given),
         before.time,
       )
       return { output: outputs.at(-1) as Tensor, state: { of: this.signature, time } }
     })
   }
 
-  #one(write: Write, r: Tensor, old: Tree, context: Context): Stepped<Tree> {
+  #one(write: Write, r: Tensor, add: Tensor | undefined, old: Tree, context: Context): Stepped<Tree> {
     const { alongTime } = this
     const parameters = write.time as object
-    const whole = alongTime.kernel ?? (alongTime.quick ? alongTime.parallel : undefined)
-    if (whole) {
-      const { state, output } = whole(parameters, r.unsqueeze(1), old, context)
+    if (alongTime.stream && add === undefined) return alongTime.stream(parameters, old, r, write.norm)
+    const x = readBy(write, r, add)
+    if (alongTime.stream) return alongTime.stream(parameters, old, x, undefined)
+    if (alongTime.kernel) {
+      const { state, output } = alongTime.kernel(parameters, x.unsqueeze(1), old, context)
       return { state, output: output.squeeze(1) }
     }
-    const noise = alongTime.noise?.([r.shape[0] as number, 1, this.width], context)?.select(1, 0)
-    return stepped(alongTime, parameters, old, r, { ...context, noise })
+    const noise = alongTime.noise?.([x.shape[0] as number, 1, this.width], context)?.select(1, 0)
+    return stepped(alongTime, parameters, old, x, { ...context, noise })
   }
 
   /** One step along time, whose inputs lie along depth. */
@@ -189,7 +202,7 @@ export class Stack extends Module {
     const { outputs } = this.#walk(
       layers,
       (k) => x.select(1, k),
-      (write, r, state, context) => this.#one(write, r, state, context),
+      (...given) => this.#one(...given),
       old,
     )
     return { output: joined(outputs, 1), state: before }
@@ -199,7 +212,7 @@ export class Stack extends Module {
   #walk(
     layers: number,
     input: (layer: number) => Tensor,
-    mix: (write: Write, r: Tensor, state: Tree, context: Context) => Stepped<Tree>,
+    mix: Mix,
     before: readonly Tree[],
   ): { outputs: Tensor[]; time: Tree[] } {
     const { alongDepth, training, perLayer: per } = this
@@ -207,7 +220,7 @@ export class Stack extends Module {
     const x = input(0)
     if (alongDepth === undefined) {
       const context = { axis: 'both', index: 0, layers, training } as const
-      const { output, state } = mix(first, x, before[0] as Tree, context)
+      const { output, state } = mix(first, x, undefined, before[0] as Tree, context)
       return { outputs: [output], time: [state] }
     }
     const injected = this.inject !== 'first'
@@ -234,28 +247,18 @@ export class Stack extends Module {
   }
 
   /** v = time(norm(r)) or mlp(norm(r)), with the injected input added; without a carrier along time the injected input alone. */
-  #write(
-    write: Write,
-    r: Tensor,
-    u: Tensor | undefined,
-    time: Tree[],
-    old: Tree,
-    mix: (write: Write, r: Tensor, state: Tree, context: Context) => Stepped<Tree>,
-    context: Context,
-  ): Tensor {
-    const read = (s: Tensor): Tensor => write.norm?.forward(s) ?? s
+  #write(write: Write, r: Tensor, u: Tensor | undefined, time: Tree[], old: Tree, mix: Mix, context: Context): Tensor {
     const { mlp } = write
     if (mlp) {
       const apply = (s: Tensor): Tensor =>
-        mlp.linear2.forward(gelu(mlp.linear1.forward(read(s)), { approximate: true }))
+        mlp.linear2.forward(gelu(mlp.linear1.forward(readBy(write, s)), { approximate: true }))
       return this.checkpoint === 'depth' ? (checkpoint(apply, r) as Tensor) : apply(r)
     }
     if (u !== undefined && this.alongTime.name === 'none') {
       time.push(old)
       return u
     }
-    const apply = (s: Tensor, state: Tree, add: Tensor | undefined): Stepped<Tree> =>
-      mix(write, add === undefined ? read(s) : read(s).add(add), state, context)
+    const apply = (s: Tensor, state: Tree, add: Tensor | undefined): Stepped<Tree> => mix(write, s, add, state, context)
     const result = this.checkpoint === 'depth' ? again(apply, r, old, u) : apply(r, old, u)
     time.push(result.state)
     return result.output
@@ -292,6 +295,15 @@ export class Stack extends Module {
     const op = `${OP} (${this.signature})`
     return new ShapeError(`${op}: ${what} must be ${expected}, got ${got}`, { op: OP, expected, got })
   }
+}
+
+/** What the carrier along time makes of the stream r, from a state; `add` is the injected input. */
+type Mix = (write: Write, r: Tensor, add: Tensor | undefined, state: Tree, context: Context) => Stepped<Tree>
+
+/** norm(r), with the injected input added. */
+function readBy(write: Write, r: Tensor, add?: Tensor): Tensor {
+  const read = write.norm?.forward(r) ?? r
+  return add === undefined ? read : read.add(add)
 }
 
 /** `apply` under a checkpoint: states are taken apart, since a recorded function has tensors for inputs. */

@@ -46,6 +46,8 @@ const elsewhere: Record<string, [file: string, test: string]> = {
   rmsprop: ['parity/optimizers.test.ts', '%s: parameters and states after ten steps'],
   lion: ['optim/optimizer.test.ts', 'lion: '],
   adafactor: ['parity/optimizers.test.ts', '%s: parameters and states after ten steps'],
+  minGRUCell: ['axis/stream.test.ts', 'is its map, norm and sequence of one step: %o'],
+  minLSTMCell: ['axis/stream.test.ts', 'is its map, norm and sequence of one step: %o'],
   average: ['optim/ema.test.ts', 'average: '],
 }
 

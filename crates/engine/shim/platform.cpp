@@ -2,6 +2,7 @@
 #include "common.h"
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
+#include <omp.h>
 #include <torch/version.h>
 
 using quarterturn::guarded;
@@ -17,6 +18,14 @@ extern "C" char *qt_capability() {
 }
 
 extern "C" int qt_threads() { return at::get_num_threads(); }
+
+// Of MKL within libtorch, where there is one; without it the number of OpenMP counts.
+extern "C" __attribute__((weak)) int MKL_Set_Num_Threads_Local(int);
+
+extern "C" void qt_team(int threads) {
+  omp_set_num_threads(threads);
+  if (MKL_Set_Num_Threads_Local) MKL_Set_Num_Threads_Local(threads);
+}
 
 // Splits [0, count) over libtorch's pool. The body must not throw or unwind.
 extern "C" char *qt_parallel(int64_t count, int64_t grain, void (*body)(void *, int64_t, int64_t), void *data) {

@@ -1,5 +1,6 @@
 //! One entry at a time: which function an operation is. The match is exhaustive, so an operation without an arm does not compile.
 use crate::call::{Call, Outputs};
+use crate::effort;
 use crate::error::Fault;
 use crate::kernels::Kernel;
 use crate::op::Op;
@@ -17,7 +18,10 @@ impl Op {
 
 /// Runs an operation and checks that both sides of the wire agree on its attributes and outputs.
 pub fn run(call: &mut Call, outputs: usize) -> Outputs {
+    let alone = effort::alone(call);
     let made = dispatch(call)?;
+    drop(alone);
+    effort::note(call);
     call.attributes.finish()?;
     if made.len() != outputs {
         return Err(Fault::engine(format!("{} outputs were made, {outputs} were expected", made.len())));
@@ -146,6 +150,8 @@ fn dispatch(call: &mut Call) -> Outputs {
         Op::GatedScan => recurrent::kernel(call, Kernel::Scan),
         Op::MinGru => recurrent::kernel(call, Kernel::MinGru),
         Op::MinLstm => recurrent::kernel(call, Kernel::MinLstm),
+        Op::MinGruCell => recurrent::minimal_cell(call, Kernel::MinGru),
+        Op::MinLstmCell => recurrent::minimal_cell(call, Kernel::MinLstm),
         Op::Highway => recurrent::kernel(call, Kernel::Highway),
         Op::ResidualNorm => recurrent::kernel(call, Kernel::ResidualNorm),
         Op::ResidualMlp => recurrent::kernel(call, Kernel::ResidualMlp),

@@ -8,6 +8,7 @@ mod checkpoint_file;
 mod closure;
 mod decode;
 mod device;
+mod effort;
 mod environment;
 mod error;
 mod grad_mode;

@@ -52,7 +52,7 @@ ops! {
     SmoothL1Loss "smoothL1Loss", KlDiv "klDiv", BceWithLogits "binaryCrossEntropyWithLogits", CtcLoss "ctcLoss",
     CosineEmbeddingLoss "cosineEmbeddingLoss", TripletMarginLoss "tripletMarginLoss",
     Lstm "lstm", Gru "gru", Rnn "rnn",
-    GatedScan "gatedScan", MinGru "minGRU", MinLstm "minLSTM",
+    GatedScan "gatedScan", MinGru "minGRU", MinLstm "minLSTM", MinGruCell "minGRUCell", MinLstmCell "minLSTMCell",
     Highway "highway", ResidualNorm "residualNorm", ResidualMlp "residualMLP",
     Grad "grad", ForeachAdd "foreachAdd", ForeachScale "foreachScale", ForeachNorm "foreachNorm",
     ForeachClip "foreachClip", Sgd "sgd", Adam "adam", AdamW "adamw",

@@ -26,6 +26,22 @@ pub fn set(count: usize) {
     CURRENT.store(shim::threads(), Ordering::Relaxed);
 }
 
+/// One thread for what the calling thread does until this is dropped.
+pub struct Alone(());
+
+impl Alone {
+    pub fn new() -> Self {
+        shim::team(1);
+        Self(())
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        shim::team(current());
+    }
+}
+
 /// `OMP_NUM_THREADS`, or the physical cores; of four or more, one is left to JavaScript.
 fn initial() -> usize {
     let wish = std::env::var("OMP_NUM_THREADS").ok().and_then(|text| text.split(',').next().and_then(|count| count.trim().parse().ok()));

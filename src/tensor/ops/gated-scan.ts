@@ -12,6 +12,16 @@ export interface Minimal extends GatedScan {
   positive: boolean
 }
 
+/** What x is normalised by before a cell reads it. */
+export const norms = { none: 0, layer: 1, rms: 2 } as const
+
+export interface MinimalCell {
+  positive: boolean
+  norm: keyof typeof norms
+  /** NaN: the step of the dtype at 1. */
+  eps: number
+}
+
 export const gatedScan = {
   gatedScan: op<GatedScan>({
     outputs: ([a, b, h0, lengths]) => {
@@ -26,12 +36,38 @@ export const gatedScan = {
   }),
   minGRU: minimal('minGRU', 2),
   minLSTM: minimal('minLSTM', 3),
+  minGRUCell: minimalCell('minGRUCell', 2),
+  minLSTMCell: minimalCell('minLSTMCell', 3),
 }
 
 function minimal(name: string, gates: number) {
   return op<Minimal>({
     outputs: (inputs) => scanned(inputs, gates, name, 'input'),
     attributes: ({ positive, reverse }) => [flag(positive), flag(reverse)],
+  })
+}
+
+/** h [B, H] from x [B, I], h [B, H], the weight [G·H, I] and bias of the map of x, and the weight and bias of its norm. */
+function minimalCell(name: string, gates: number) {
+  return op<MinimalCell>({
+    outputs: (inputs) => {
+      const [x, h, weight] = [at(inputs, 0), at(inputs, 1), at(inputs, 2)]
+      needKernels(x, name)
+      needSameDType(inputs, name)
+      const [b, i] = x.shape as [number, number]
+      if (x.shape.length !== 2) throw badShape(name, 'input', '[B, I]', x.shape)
+      if (h.shape.length !== 2 || h.shape[0] !== b) throw badShape(name, 'h', `[B=${b}, H]`, h.shape)
+      const rows = gates * (h.shape[1] as number)
+      const need = (input: Input, what: string, letters: string, shape: readonly number[]): void => {
+        if (input !== undefined && !sameShape(input.shape, shape)) throw badShape(name, what, letters, input.shape)
+      }
+      need(weight, 'weightIh', `[${gates}H=${rows}, I=${i}]`, [rows, i])
+      need(inputs[3], 'biasIh', `[${gates}H=${rows}]`, [rows])
+      need(inputs[4], 'the weight of the norm', `[I=${i}]`, [i])
+      need(inputs[5], 'the bias of the norm', `[I=${i}]`, [i])
+      return [like(h)]
+    },
+    attributes: ({ positive, norm, eps }) => [flag(positive), norms[norm], eps],
   })
 }
 

@@ -1,6 +1,7 @@
 //! Our kernels as libtorch operations: which there are, how the interpreter runs them, and (in [`face`]) how the shim reaches them.
 mod dense;
 mod face;
+pub mod few_rows;
 mod linear;
 mod residual;
 mod view;

@@ -1,6 +1,7 @@
 //! Products and decompositions of matrices.
 use crate::call::{Call, Outputs};
 use crate::error::Fault;
+use crate::kernels::few_rows;
 use tch::Tensor;
 
 /// `matmul`: batched, with broadcasting of the leading dimensions.
@@ -10,7 +11,11 @@ pub fn matmul(call: &Call) -> Outputs {
 
 /// `linear`: x · weightᵀ + bias.
 pub fn linear(call: &Call) -> Outputs {
-    Ok(vec![call.input(0)?.f_linear(call.input(1)?, call.optional(2))?])
+    let (x, weight, bias) = (call.input(0)?, call.input(1)?, call.optional(2));
+    Ok(vec![match few_rows::linear(x, weight, bias)? {
+        Some(y) => y,
+        None => x.f_linear(weight, bias)?,
+    }])
 }
 
 /// `einsum`: the equation comes as the codes of its characters.

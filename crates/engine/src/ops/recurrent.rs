@@ -2,8 +2,11 @@
 //! elsewhere and on request; for those, backwards in time is: turn the time axis, run, turn the output.
 use crate::call::{Call, Outputs, size};
 use crate::error::{Code, Fault};
+use crate::kernels::few_rows::{self, Cell};
 use crate::kernels::{self, Kernel};
 use crate::op::Op;
+use quarterturn_kernels::mingru::Candidate;
+use quarterturn_kernels::residual_norm::Kind as Norm;
 use tch::{Device, Kind, Tensor};
 
 /// Time is the second axis of [B, T, I].
@@ -98,6 +101,31 @@ fn simple(call: &mut Call) -> Outputs {
         (_, true) => input.f_rnn_relu(&state, &weights, biased, 1, 0.0, true, false, true)?,
     };
     Ok(vec![turn(&y, reverse)?, h.f_squeeze_dim(0)?])
+}
+
+/// `minGRUCell minLSTMCell`: x [B, I], h [B, H], weight, bias, weight and bias of the norm of x → the next h.
+pub fn minimal_cell(call: &mut Call, kernel: Kernel) -> Outputs {
+    let (positive, norm, eps) = (call.attributes.flag()?, call.attributes.integer()?, call.attributes.number()?);
+    let (x, h, weight, bias) = (call.input(0)?, call.input(1)?, call.input(2)?, call.optional(3));
+    let (norm_weight, norm_bias) = (call.optional(4), call.optional(5));
+    let kind = match norm {
+        0 => None,
+        1 => Some(Norm::Layer),
+        _ => Some(Norm::Rms),
+    };
+    let candidate = if positive { Candidate::Positive } else { Candidate::Linear };
+    let cell = Cell { kernel, weight, bias, candidate, norm: kind, eps: (!eps.is_nan()).then_some(eps), norm_weight, norm_bias };
+    if let Some(next) = few_rows::minimal_step(x, h, &cell)? {
+        return Ok(vec![next]);
+    }
+    let width = [size(x, 1)?];
+    let read = match kind {
+        None => x.shallow_clone(),
+        Some(Norm::Layer) => x.f_layer_norm(&width, norm_weight, norm_bias, eps, true)?,
+        Some(Norm::Rms) => x.f_rms_norm(&width, norm_weight, cell.eps)?,
+    };
+    let p = read.f_linear(weight, bias)?.f_unsqueeze(TIME)?;
+    Ok(kernels::run(kernel, &[Some(&p), Some(h), None], &[number(positive), number(false)])?.split_off(1))
 }
 
 /// What only our kernels compute, its inputs and attributes being those of the kernel's schema.

@@ -44,6 +44,7 @@ unsafe extern "C" {
     fn qt_version() -> *mut c_char;
     fn qt_capability() -> *mut c_char;
     fn qt_threads() -> c_int;
+    fn qt_team(threads: c_int);
     fn qt_parallel(count: i64, grain: i64, body: extern "C" fn(*mut c_void, i64, i64), data: *mut c_void) -> *mut c_char;
     fn qt_program(closure: *mut c_void, inputs: Handles, inputs_count: usize, outputs: *mut Handle, outputs_count: usize) -> *mut c_char;
 }
@@ -193,6 +194,12 @@ pub fn capability() -> String {
 pub fn threads() -> usize {
     // SAFETY: no arguments.
     usize::try_from(unsafe { qt_threads() }).unwrap_or(1)
+}
+
+/// Sets the number of threads that this thread's operations use, and nothing of what `tch::set_num_threads` builds anew besides.
+pub fn team(threads: usize) {
+    // SAFETY: sets numbers that belong to the calling thread.
+    unsafe { qt_team(c_int::try_from(threads).unwrap_or(1)) };
 }
 
 /// Runs a body over parts of [0, count) on libtorch's pool.
