@@ -27,6 +27,10 @@ export class GRU extends Recurrent {
     super(3, inputSize, hiddenSize, options)
   }
 
+  protected override get stackOp(): 'gruStack' {
+    return 'gruStack'
+  }
+
   forward(x: Tensor, state?: HiddenState, options: ForwardOptions = {}): { output: Tensor; state: HiddenState } {
     return this.run('gru', { h: this.hiddenSize }, x, state, options, (input, [h], pass) => {
       const result = gru(input, { h: h as Tensor }, pass.weights, this.optionsOf(pass))

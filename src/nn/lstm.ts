@@ -53,6 +53,10 @@ export class LSTM extends Recurrent {
     this.projSize = projSize
   }
 
+  protected override get stackOp(): 'lstmStack' {
+    return 'lstmStack'
+  }
+
   forward(x: Tensor, state?: LSTMState, options: ForwardOptions = {}): { output: Tensor; state: LSTMState } {
     const sizes = { h: this.projSize || this.hiddenSize, c: this.hiddenSize }
     return this.run('lstm', sizes, x, state, options, (input, [h, c], pass) => {

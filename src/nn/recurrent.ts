@@ -3,11 +3,13 @@
 import { ArgumentError } from '../errors.js'
 import { type Implementation, implementations, refuseLibtorch, refuseProjection } from '../tensor/ops/recurrent.js'
 import { needOptions } from '../tensor/options.js'
+import { record } from '../tensor/record.js'
 import { whole } from '../tensor/shape.js'
+import { Tensor } from '../tensor/tensor.js'
 import type { Variable } from '../tensor/variable.js'
 import type { SequenceOptions } from './functional.js'
 import { uniform } from './init.js'
-import { type Pass, Stacked, type StackedOptions } from './stacked.js'
+import { type Pass, Stacked, type StackedOptions, type StackResult } from './stacked.js'
 
 export interface RecurrentOptions extends StackedOptions {
   /**
@@ -74,6 +76,29 @@ export abstract class Recurrent extends Stacked<LayerWeights> {
     })
     this.implementation = implementation
     this.recompute = recompute
+  }
+
+  /** Our operation for several layers and directions, if there is one. */
+  protected get stackOp(): 'lstmStack' | 'gruStack' | undefined {
+    return undefined
+  }
+
+  /** Our kernels run layers and directions side by side, in float32 on the CPU; with `recompute` and elsewhere they follow one another. */
+  protected override runTogether(
+    x: Tensor,
+    state: readonly Tensor[] | undefined,
+    lengths: Tensor | undefined,
+  ): StackResult | undefined {
+    const op = this.stackOp
+    const ours = this.implementation === 'quarterturn' && x.dtype === 'float32' && x.device === 'cpu'
+    const one = this.weights.length === 1 || this.recompute > 0
+    if (op === undefined || !ours || one || this.weights[0]?.weightHr !== undefined) return undefined
+    const none = op === 'lstmStack' ? [undefined, undefined] : [undefined]
+    const width = (this.bidirectional ? 2 : 1) * this.hiddenSize
+    const sets = this.weights.flatMap(({ weightIh, weightHh, biasIh, biasHh }) => [weightIh, weightHh, biasIh, biasHh])
+    const inputs = [x, ...(state ?? none), lengths, this.masks(x, width), ...sets]
+    const [output, ...last] = record(op, inputs, { bidirectional: this.bidirectional }).map((made) => new Tensor(made))
+    return { output: output as Tensor, state: last }
   }
 
   /** The options of one layer's function. */

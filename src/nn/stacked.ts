@@ -1,7 +1,7 @@
 // What all recurrent layers share: how layers, directions and dropout are put together, whatever one layer is made of.
 
 import { ArgumentError, ShapeError } from '../errors.js'
-import { zeros } from '../tensor/create.js'
+import { ones, zeros } from '../tensor/create.js'
 import { cat, stack } from '../tensor/functions.js'
 import { needOptions } from '../tensor/options.js'
 import { needTensor } from '../tensor/record.js'
@@ -47,6 +47,12 @@ export type RunLayer<W> = (
   state: readonly Tensor[],
   pass: Pass<W>,
 ) => { output: Tensor; state: readonly Tensor[] }
+
+/** What all layers give: the output of the last, and the parts of the state of each layer and direction, [K·D, B, size]. */
+export interface StackResult {
+  output: Tensor
+  state: readonly Tensor[]
+}
 
 /** Layers and directions of one kind of recurrence; `W` are the weights of one layer in one direction. */
 export abstract class Stacked<W extends object> extends Module {
@@ -112,6 +118,9 @@ export abstract class Stacked<W extends object> extends Module {
       const directions = this.bidirectional ? 2 : 1
       const [batch] = x.shape as [number]
       const lengths = lengthsTensor(options.lengths, x, op)
+      const parts = state && names.map((name) => state[name])
+      const together = this.runTogether(x, parts, lengths)
+      if (together !== undefined) return named(names, together)
       const zeroOf = new Map<number, Tensor>()
       if (state === undefined)
         for (const size of new Set(Object.values<number>(sizes)))
@@ -129,9 +138,28 @@ export abstract class Stacked<W extends object> extends Module {
         })
         output = directions === 1 ? (outputs[0] as Tensor) : cat(outputs, 2)
       }
-      const parts = last.map((layers) => (layers.length === 1 ? (layers[0] as Tensor).unsqueeze(0) : stack(layers)))
-      return { output, state: Object.fromEntries(names.map((name, i) => [name, parts[i]])) as Record<N, Tensor> }
+      return named(names, { output, state: last.map(joined) })
     })
+  }
+
+  /** All layers as one operation, where there is one that computes them; otherwise nothing, and they run one after the other. */
+  protected runTogether(
+    _x: Tensor,
+    _state: readonly Tensor[] | undefined,
+    _lengths: Tensor | undefined,
+  ): StackResult | undefined {
+    return undefined
+  }
+
+  /**
+   * What dropout multiplies the outputs of all layers but the last by, [K − 1, B, T, `width`], or nothing: the same numbers that dropout of
+   * each output by itself would draw.
+   */
+  protected masks(x: Tensor, width: number): Tensor | undefined {
+    if (this.numLayers === 1 || this.dropout === 0 || !this.training) return undefined
+    const [batch, time] = x.shape as [number, number]
+    const one = ones([batch, time, width], { dtype: x.dtype, device: x.device })
+    return joined(Array.from({ length: this.numLayers - 1 }, () => dropout(one, this.dropout)))
   }
 
   /** Everything is checked before any work, in the user's terms. */
@@ -156,4 +184,16 @@ export abstract class Stacked<W extends object> extends Module {
         throw wrong(`state.${name}`, expected, part === undefined ? 'none' : show(part.shape))
     }
   }
+}
+
+/** Tensors of one shape along a new first axis. */
+function joined(parts: readonly Tensor[]): Tensor {
+  return parts.length === 1 ? (parts[0] as Tensor).unsqueeze(0) : stack(parts)
+}
+
+function named<N extends string>(
+  names: readonly N[],
+  { output, state }: StackResult,
+): { output: Tensor; state: Record<N, Tensor> } {
+  return { output, state: Object.fromEntries(names.map((name, i) => [name, state[i]])) as Record<N, Tensor> }
 }

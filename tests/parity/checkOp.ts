@@ -69,7 +69,7 @@ export async function numbersOf(x: Tensor): Promise<number[]> {
 /** What only our kernels compute: on the CPU. */
 function isOurs({ op, inputs, attributes = {} }: Case): boolean {
   const withLengths = ['lstm', 'gru', 'rnn'].includes(op) && inputs.some((input) => input.startsWith('int64'))
-  return withLengths || 'recompute' in attributes || op in gatedScan || op in residual
+  return withLengths || 'recompute' in attributes || op in gatedScan || op in residual || op.endsWith('Stack')
 }
 
 /** Checks one case on a device, in each of its dtypes. */

@@ -182,6 +182,32 @@ def recurrence(fn, cell, states):
     return run
 
 
+def layers_of(one, states):
+    """Layers and directions, each by `one`; between layers the output is multiplied by a mask."""
+
+    def run(x, a):
+        read, state, lengths, masks, weights = x[0], x[1 : 1 + states], x[1 + states], x[2 + states], x[3 + states :]
+        directions = 2 if a["bidirectional"] else 1
+        sets = [weights[i : i + 4] for i in range(0, len(weights), 4)]
+        last = []
+        for first in range(0, len(sets), directions):
+            layer = []
+            for i in range(first, first + directions):
+                initial = [read.new_zeros(read.shape[0], sets[i][1].shape[1]) if s is None else s[i] for s in state]
+                layer.append(one([read, *initial, *sets[i], lengths], {"reverse": i % directions == 1}))
+            read = torch.cat([outputs[0] for outputs in layer], 2)
+            last += [outputs[1:] for outputs in layer]
+            if masks is not None and first + directions < len(sets):
+                read = read * masks[first // directions]
+        return (read, *(torch.stack(s) for s in zip(*last)))
+
+    return run
+
+
+LSTM = recurrence(lambda a: torch.lstm, lambda a: torch.lstm_cell, 2)
+GRU = recurrence(lambda a: torch.gru, lambda a: torch.gru_cell, 1)
+
+
 def zeros_for(x, state, width):
     return x.new_zeros(x.shape[0], width) if state is None else state
 
@@ -369,8 +395,10 @@ REFERENCE = {
     "adaptiveMaxPool1d": adaptive(F.adaptive_max_pool1d),
     "adaptiveMaxPool2d": adaptive(F.adaptive_max_pool2d),
     "interpolate": interpolate,
-    "lstm": recurrence(lambda a: torch.lstm, lambda a: torch.lstm_cell, 2),
-    "gru": recurrence(lambda a: torch.gru, lambda a: torch.gru_cell, 1),
+    "lstm": LSTM,
+    "gru": GRU,
+    "lstmStack": layers_of(LSTM, 2),
+    "gruStack": layers_of(GRU, 1),
     "rnn": recurrence(
         lambda a: torch.rnn_tanh if a["nonlinearity"] == "tanh" else torch.rnn_relu,
         lambda a: torch.rnn_tanh_cell if a["nonlinearity"] == "tanh" else torch.rnn_relu_cell,

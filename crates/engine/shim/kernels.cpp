@@ -1,5 +1,5 @@
-// Our kernels as libtorch operations with gradients: quarterturn::lstm, gru, rnn, scan, mingru, minlstm, highway, residual_norm, residual_mlp;
-// float32 and float64 on the CPU. The arithmetic is in crates/kernels, reached through src/kernels; here are dispatch and one autograd node
+// Our kernels as libtorch operations with gradients: quarterturn::lstm, gru, rnn, scan, mingru, minlstm, highway, residual_norm, residual_mlp,
+// lstm_stack, gru_stack; float32 and float64 on the CPU. The arithmetic is in crates/kernels, reached through src/kernels; here are dispatch and one autograd node
 // for all of them.
 // The library that holds this also loads into Python: torch.ops.load_library(path), torch.ops.quarterturn.lstm(...).
 #include "common.h"
@@ -57,9 +57,7 @@ constexpr unsigned bits(std::initializer_list<int> positions) {
   return set;
 }
 
-bool has(unsigned set, size_t position) { return (set >> position & 1) != 0; }
-
-// What dispatch and autograd must know of a kernel. Sets are of positions among its tensors.
+// What dispatch and autograd must know of a kernel. Sets are of positions among its tensors; all of a list, which comes last, share its first.
 struct Kernel {
   const char *schema;
   size_t outputs;
@@ -71,6 +69,13 @@ struct Kernel {
   int twin;             // the input whose gradient is that of the first, or -1
   bool scratch;         // whether backward uses up what forward saved
   bool always;          // whether backward computes the others even where nobody wants them
+  int list = -1;        // where a list of tensors begins, or -1
+  int constant = -1;    // the input that has no gradient though it is of floats, or -1
+
+  bool has(unsigned set, size_t position) const {
+    size_t last = list < 0 ? position : static_cast<size_t>(list);
+    return (set >> std::min(position, last) & 1) != 0;
+  }
 };
 
 // In the order of src/kernels/mod.rs. Tensors come before attributes.
@@ -97,6 +102,12 @@ const Kernel kernels[] = {
     {"residual_mlp(Tensor x, Tensor? norm_weight, Tensor? norm_bias, Tensor weight_1, Tensor? bias_1, Tensor weight_2, Tensor? bias_2, "
      "float eps=1e-5) -> Tensor",
      1, bits({3, 5}), bits({1, 2, 4, 6}), bits({0, 1, 2, 3, 4, 5, 6}), 0, -1, -1, true, true},
+    // weights: of each layer and, within it, direction weight_ih, weight_hh, bias_ih, bias_hh
+    {"lstm_stack(Tensor x, Tensor? h_0, Tensor? c_0, Tensor? lengths, Tensor? masks, Tensor?[] weights, bool bidirectional=False) -> "
+     "(Tensor, Tensor, Tensor)",
+     3, bits({5}), bits({0, 1, 2, 4}), bits({0, 1, 2, 3, 4, 5}), bits({0}), 3, -1, true, false, 5, 4},
+    {"gru_stack(Tensor x, Tensor? h_0, Tensor? lengths, Tensor? masks, Tensor?[] weights, bool bidirectional=False) -> (Tensor, Tensor)",
+     2, bits({4}), bits({0, 1, 3}), bits({0, 1, 2, 3, 4}), bits({0}), 2, -1, true, false, 4, 3},
 };
 
 std::string name_of(const Kernel &kernel) { return std::string(kernel.schema, strchr(kernel.schema, '(')); }
@@ -160,7 +171,7 @@ struct Call {
   void with(bool training, at::ScalarType type, Body &&body) const {
     std::vector<Tensor> weights;
     for (size_t i = 0; i < given.size(); ++i)
-      if (has(kernel.packed, i) && given[i].defined()) weights.push_back(given[i]);
+      if (kernel.has(kernel.packed, i) && given[i].defined()) weights.push_back(given[i]);
     PackedWeights packed = weights.empty() ? PackedWeights{nullptr, 0} : quarterturn::packed_for(weights, training);
     std::unique_lock<std::mutex> lock;
     if (packed.packed) lock = std::unique_lock<std::mutex>(packed.packed->mutex);
@@ -201,12 +212,12 @@ struct Call {
     variable_list incoming, out(inputs.size());
     for (const Tensor &grad : grads) incoming.push_back(grad.defined() ? grad.contiguous() : grad);
     bool together = kernel.always;
-    for (size_t i = 0; i < wanted.size(); ++i) together = together || (wanted[i] && !has(kernel.alone, i));
+    for (size_t i = 0; i < wanted.size(); ++i) together = together || (wanted[i] && !kernel.has(kernel.alone, i));
     for (size_t i = 0; i < out.size(); ++i) {
-      bool twin = static_cast<int>(i) == kernel.twin, differentiable = static_cast<int>(i) != kernel.lengths;
+      bool twin = static_cast<int>(i) == kernel.twin, differentiable = static_cast<int>(i) != kernel.lengths && static_cast<int>(i) != kernel.constant;
       // The first input may not have been saved; its gradient then has the shape of an output.
       const Tensor &like = inputs[i].defined() || i != 0 ? inputs[i] : outputs.back();
-      if (differentiable && !twin && like.defined() && (wanted[i] || (together && !has(kernel.alone, i)))) out[i] = make(like.sizes(), like.scalar_type());
+      if (differentiable && !twin && like.defined() && (wanted[i] || (together && !kernel.has(kernel.alone, i)))) out[i] = make(like.sizes(), like.scalar_type());
     }
     with(false, type_of(incoming), [&](const qt_call &call) {
       auto results = views(outputs), gradients = views(incoming), dinputs = views(out);
@@ -220,10 +231,10 @@ struct Call {
   }
 };
 
-variable_list only(unsigned set, const variable_list &tensors) {
+variable_list only(const Kernel &kernel, unsigned set, const variable_list &tensors) {
   variable_list chosen(tensors.size());
   for (size_t i = 0; i < tensors.size(); ++i)
-    if (has(set, i)) chosen[i] = tensors[i];
+    if (kernel.has(set, i)) chosen[i] = tensors[i];
   return chosen;
 }
 
@@ -243,10 +254,10 @@ struct Node : torch::autograd::Function<Node> {
     ctx->saved_data["reserve"] = out.back();
     out.pop_back();
     // Weights as they were given: their packed forms are found by them.
-    auto saved = only(kernel->saved & ~kernel->packed, call.inputs);
+    auto saved = only(*kernel, kernel->saved & ~kernel->packed, call.inputs);
     for (size_t i = 0; i < saved.size(); ++i)
-      if (has(kernel->packed, i)) saved[i] = call.given[i];
-    auto results = only(kernel->saved_out, out);
+      if (kernel->has(kernel->packed, i)) saved[i] = call.given[i];
+    auto results = only(*kernel, kernel->saved_out, out);
     saved.insert(saved.end(), results.begin(), results.end());
     ctx->save_for_backward(saved);
     return out;
@@ -287,6 +298,7 @@ variable_list run(const Kernel &kernel, at::TensorList inputs, const std::vector
   std::vector<int64_t> places;
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (!inputs[i].defined()) continue;
+    TORCH_CHECK(static_cast<int>(i) != kernel.constant || !inputs[i].requires_grad(), name_of(kernel), ": its masks have no gradient");
     differentiable = differentiable || inputs[i].requires_grad();
     present.push_back(inputs[i]);
     places.push_back(static_cast<int64_t>(i));
@@ -309,6 +321,8 @@ struct Operation : c10::OperatorKernel {
     for (const c10::IValue &value : torch::jit::last(*stack, count)) {
       if (value.isTensor()) inputs.push_back(value.toTensor());
       else if (value.isNone()) inputs.emplace_back();
+      else if (value.isList())
+        for (const c10::IValue &item : value.toListRef()) inputs.push_back(item.isNone() ? Tensor() : item.toTensor());
       else attributes.push_back(value.isBool() ? static_cast<double>(value.toBool()) : value.toScalar().toDouble());
     }
     torch::jit::drop(*stack, count);

@@ -147,6 +147,8 @@ fn dispatch(call: &mut Call) -> Outputs {
         Op::Lstm => recurrent::lstm(call),
         Op::Gru => recurrent::gru(call),
         Op::Rnn => recurrent::rnn(call),
+        Op::LstmStack => recurrent::kernel(call, Kernel::LstmStack),
+        Op::GruStack => recurrent::kernel(call, Kernel::GruStack),
         Op::GatedScan => recurrent::kernel(call, Kernel::Scan),
         Op::MinGru => recurrent::kernel(call, Kernel::MinGru),
         Op::MinLstm => recurrent::kernel(call, Kernel::MinLstm),

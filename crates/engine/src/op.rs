@@ -51,7 +51,7 @@ ops! {
     CrossEntropy "crossEntropy", NllLoss "nllLoss", MseLoss "mseLoss", L1Loss "l1Loss", HuberLoss "huberLoss",
     SmoothL1Loss "smoothL1Loss", KlDiv "klDiv", BceWithLogits "binaryCrossEntropyWithLogits", CtcLoss "ctcLoss",
     CosineEmbeddingLoss "cosineEmbeddingLoss", TripletMarginLoss "tripletMarginLoss",
-    Lstm "lstm", Gru "gru", Rnn "rnn",
+    Lstm "lstm", Gru "gru", Rnn "rnn", LstmStack "lstmStack", GruStack "gruStack",
     GatedScan "gatedScan", MinGru "minGRU", MinLstm "minLSTM", MinGruCell "minGRUCell", MinLstmCell "minLSTMCell",
     Highway "highway", ResidualNorm "residualNorm", ResidualMlp "residualMLP",
     Grad "grad", ForeachAdd "foreachAdd", ForeachScale "foreachScale", ForeachNorm "foreachNorm",

@@ -1,4 +1,4 @@
-// The dense recurrences: one layer, one direction; layers, directions and dropout are composed in src/nn.
+// The dense recurrences: one layer, one direction; and stacks of them, which our kernels run as one operation. Dropout is composed in src/nn.
 import { ArgumentError } from '../../errors.js'
 import type { Meta } from '../record.js'
 import { type Shape, sameShape } from '../shape.js'
@@ -31,6 +31,10 @@ export interface Sequence {
   recompute?: number
 }
 
+export interface Stack {
+  bidirectional: boolean
+}
+
 const words = ({ reverse, implementation = 'quarterturn' }: Sequence): number[] => [
   flag(reverse),
   implementations[implementation],
@@ -61,6 +65,14 @@ export const recurrent = {
       nonlinearities[attributes.nonlinearity],
       attributes.recompute ?? 0,
     ],
+  }),
+  lstmStack: op<Stack>({
+    outputs: (inputs, { bidirectional }) => stack(inputs, 4, 'lstm', bidirectional),
+    attributes: ({ bidirectional }) => [flag(bidirectional)],
+  }),
+  gruStack: op<Stack>({
+    outputs: (inputs, { bidirectional }) => stack(inputs, 3, 'gru', bidirectional),
+    attributes: ({ bidirectional }) => [flag(bidirectional)],
   }),
 }
 
@@ -125,6 +137,39 @@ function sequence(
   if (lengths !== undefined) needOurs(x, implementation, weightHr, name, 'lengths')
   if (recompute > 0) needOurs(x, implementation, weightHr, name, 'recompute')
   return { y: like(x, [b, t, width]), h: like(x, [b, width]), c: like(x, [b, hidden]) }
+}
+
+/** Tensors of one layer in one direction. */
+const SET = 4
+
+/**
+ * The shapes of the outputs of layers and directions. Inputs: x, the states [K·D, B, H] or nothing, lengths, masks [K−1, B, T, D·H], then of
+ * each layer and, within it, direction weightIh, weightHh, biasIh, biasHh.
+ */
+function stack(inputs: readonly Input[], gates: number, name: string, bidirectional: boolean): Meta[] {
+  const states = gates === 4 ? 2 : 1
+  const [x, lengths, masks] = [at(inputs, 0), inputs[1 + states], inputs[2 + states]]
+  const first = 3 + states
+  needKernels(x, name)
+  needSameDType([x, ...inputs.slice(1, 1 + states), masks, ...inputs.slice(first)], name)
+  const directions = bidirectional ? 2 : 1
+  const passes = (inputs.length - first) / SET
+  const layers = passes / directions
+  const [b, t] = x.shape as [number, number]
+  let [read, hidden] = [x, 0]
+  for (let pass = 0; pass < passes; pass++) {
+    if (pass >= directions) read = like(x, [b, t, directions * hidden])
+    const set = inputs.slice(first + pass * SET, first + (pass + 1) * SET)
+    const none = Array.from({ length: states }, () => undefined)
+    const { h } = sequence([read, ...none, ...set, lengths], gates, name, { reverse: false })
+    hidden = h.shape[1] as number
+  }
+  const state = [passes, b, hidden]
+  for (const [i, what] of ['h0', 'c0'].slice(0, states).entries())
+    needState(inputs[1 + i], state, `[K·D=${passes}, B=${b}, H=${hidden}]`, name, what)
+  const output = [b, t, directions * hidden]
+  needState(masks, [layers - 1, ...output], `[K−1=${layers - 1}, B=${b}, T=${t}, D·H=${output[2]}]`, name, 'masks')
+  return [like(x, output), ...Array.from({ length: states }, () => like(x, state))]
 }
 
 function needState(state: Input, shape: Shape, form: string, name: string, what: string): void {

@@ -4,6 +4,7 @@ mod face;
 pub mod few_rows;
 mod linear;
 mod residual;
+mod stack;
 mod view;
 
 use crate::call::Outputs;
@@ -28,9 +29,11 @@ pub enum Kernel {
     Highway,
     ResidualNorm,
     ResidualMlp,
+    LstmStack,
+    GruStack,
 }
 
-const KERNELS: [Kernel; 9] = [
+const KERNELS: [Kernel; 11] = [
     Kernel::Lstm,
     Kernel::Gru,
     Kernel::Rnn,
@@ -40,6 +43,8 @@ const KERNELS: [Kernel; 9] = [
     Kernel::Highway,
     Kernel::ResidualNorm,
     Kernel::ResidualMlp,
+    Kernel::LstmStack,
+    Kernel::GruStack,
 ];
 
 /// The most outputs that a kernel has.
@@ -58,12 +63,14 @@ impl Kernel {
             Kernel::Highway => "highway",
             Kernel::ResidualNorm => "residual_norm",
             Kernel::ResidualMlp => "residual_mlp",
+            Kernel::LstmStack => "lstm_stack",
+            Kernel::GruStack => "gru_stack",
         }
     }
 
     fn outputs(self) -> usize {
         match self {
-            Kernel::Lstm => 3,
+            Kernel::Lstm | Kernel::LstmStack => 3,
             Kernel::Highway | Kernel::ResidualMlp => 1,
             _ => 2,
         }
@@ -131,6 +138,7 @@ pub fn context() -> Context<'static> {
 #[derive(Default)]
 pub struct Packed {
     recurrent: recurrent::Packed,
+    stack: Vec<recurrent::Packed>,
     residual_mlp: residual_mlp::Packed,
 }
 
@@ -192,6 +200,7 @@ impl<'a> Call<'a> {
             Kernel::Highway => residual::highway::plan(self),
             Kernel::ResidualNorm => residual::norm::plan(self),
             Kernel::ResidualMlp => residual::mlp::plan(self),
+            Kernel::LstmStack | Kernel::GruStack => stack::plan(self),
         }
     }
 
@@ -202,6 +211,7 @@ impl<'a> Call<'a> {
             Kernel::Highway => residual::highway::forward(self, outputs, reserve),
             Kernel::ResidualNorm => residual::norm::forward(self, outputs, reserve),
             Kernel::ResidualMlp => residual::mlp::forward(self, packed, outputs, reserve),
+            Kernel::LstmStack | Kernel::GruStack => stack::forward(self, packed, outputs, reserve),
         }
     }
 
@@ -213,6 +223,7 @@ impl<'a> Call<'a> {
             Kernel::Highway => residual::highway::backward(self, doutputs, reserve, dinputs),
             Kernel::ResidualNorm => residual::norm::backward(self, outputs, doutputs, reserve, dinputs),
             Kernel::ResidualMlp => residual::mlp::backward(self, packed, doutputs, reserve, dinputs),
+            Kernel::LstmStack | Kernel::GruStack => stack::backward(self, packed, outputs, doutputs, reserve, dinputs),
         }
     }
 }
