@@ -155,6 +155,30 @@ const table = GOALS.flatMap(([sizes, lstm, lstmTrain, lstmFed, gru, gruTrain]): 
     recurrence('gru', sizes, 'train', gruTrain),
   ]
 })
+/** Two layers, and two directions: each by one operation. Goals of LSTM; those of GRU are the table's. */
+const STACK_GOALS: [sizes: Sizes, lstm: number, gru: number][] = [
+  [[128, 16, 128], 1.4, 3.9],
+  [[150, 32, 256], 1.1, 1.78],
+]
+const stacks = STACK_GOALS.flatMap(([sizes, lstm, gru]) =>
+  (['lstm', 'gru'] as const).flatMap((cell) =>
+    ([`${cell}2`, `bi${cell}`] as const).map((op): Row => {
+      const name = { lstm: 'LSTM', gru: 'GRU' }[cell]
+      const opponent = `${EAGER}, torch.nn.${name}${op.endsWith('2') ? ', 2 layers' : ', bidirectional'}`
+      const work = products(sizes, { lstm: 8, gru: 6 }[cell])
+      return { op, sizes, mode: 'train', goal: { lstm, gru }[cell], opponent, work }
+    }),
+  ),
+)
+/** Ours both ways. */
+const wavefronts = [[128, 1, 128] as Sizes, ...STACK_GOALS.map(([sizes]) => sizes)].flatMap((sizes) =>
+  (['lstm2', 'bilstm', 'gru2', 'bigru'] as const).flatMap((stack) =>
+    MODES.map((mode): Row => {
+      const work = products(sizes, stack.includes('lstm') ? 8 : 6)
+      return { op: `wavefront/${stack}`, sizes, mode, goal: 1, opponent: 'ours, layer by layer', work }
+    }),
+  ),
+)
 const elman = GOALS.map(([sizes, , , , , goal]) => recurrence('elman', sizes, 'train', goal))
 const forced = table.map((row): Row => ({ ...row, isa: 'avx2', goal: Number((AVX2_SHARE * row.goal).toPrecision(4)) }))
 const peak = GOALS.filter(([[, B = 0]]) => B >= PEAK_FROM_BATCH).flatMap(([sizes]) =>
@@ -202,7 +226,7 @@ const others: Row[] = [
 const LAYER = 'kernels/lstm/float32/128x1x128/inference'
 
 export const cases: BenchCase[] = [
-  ...[...table, ...elman, ...others, ...forced].map(againstPyTorch),
+  ...[...table, ...elman, ...stacks, ...wavefronts, ...others, ...forced].map(againstPyTorch),
   ...peak.map(againstPeak),
   {
     id: 'kernels/call',

@@ -47,6 +47,57 @@ def elman(ops, sizes):
     return recurrence(ops.rnn, torch.nn.RNN(sizes[2], sizes[2], batch_first=True), 1, sizes)
 
 
+def stack(module, states, sizes):
+    """Layers and directions with I = H, zero initial states, weights as PyTorch initialises them; both sides take and return them as PyTorch does."""
+    time, batch, hidden = sizes
+    layer = module(hidden, hidden)
+    x = tensor(batch, time, hidden)
+    sets = [list(weights) for weights in layer.all_weights]
+    zeros = [torch.zeros(len(sets), batch, hidden) for _ in range(states)]
+    return layer, x, sets, zeros
+
+
+def stacked(ops, cell, module, states, sizes):
+    layer, x, sets, zeros = stack(module, states, sizes)
+    flat = [weight for weights in sets for weight in weights]
+
+    def theirs():
+        y, last = layer(x, tuple(zeros) if states == 2 else zeros[0])
+        return y, *(last if states == 2 else [last])
+
+    return Pair(lambda: getattr(ops, f"{cell}_stack")(x, *zeros, None, None, flat, layer.bidirectional), theirs, [x, *flat])
+
+
+def wavefront(ops, cell, module, states, sizes):
+    """Ours both ways: one operation for all layers and directions against one after the other."""
+    layer, x, sets, zeros = stack(module, states, sizes)
+    flat = [weight for weights in sets for weight in weights]
+    directions = 2 if layer.bidirectional else 1
+
+    def one_by_one():
+        y, last = x, []
+        for first in range(0, len(sets), directions):
+            passes = [
+                getattr(ops, cell)(y, *(zero[i] for zero in zeros), *sets[i], None, i % directions == 1) for i in range(first, first + directions)
+            ]
+            y = passes[0][0] if directions == 1 else torch.cat([outputs[0] for outputs in passes], 2)
+            last += [outputs[1:] for outputs in passes]
+        return y, *(torch.stack(states) for states in zip(*last))
+
+    return Pair(lambda: getattr(ops, f"{cell}_stack")(x, *zeros, None, None, flat, layer.bidirectional), one_by_one, [x, *flat])
+
+
+def deep(module, layers, bidirectional):
+    return lambda inputs, hidden: module(inputs, hidden, layers, batch_first=True, bidirectional=bidirectional)
+
+
+CELLS = {"lstm": (torch.nn.LSTM, 2), "gru": (torch.nn.GRU, 1)}
+STACKS = {
+    **{f"{cell}2": (cell, deep(module, 2, False), states) for cell, (module, states) in CELLS.items()},
+    **{f"bi{cell}": (cell, deep(module, 1, True), states) for cell, (module, states) in CELLS.items()},
+}
+
+
 def eager_scan(a, b):
     """The best eager loop: each step's gradient is a slice of its own, not a full-size tensor of zeros, thanks to `unbind`."""
     h = torch.zeros_like(a[:, 0])
@@ -135,6 +186,8 @@ PAIRS = {
     "lstm": lstm,
     "gru": gru,
     "elman": elman,
+    **{name: lambda ops, sizes, of=of: stacked(ops, *of, sizes) for name, of in STACKS.items()},
+    **{f"wavefront/{name}": lambda ops, sizes, of=of: wavefront(ops, *of, sizes) for name, of in STACKS.items()},
     "scan": scan,
     "mingru": mingru,
     "minlstm": minlstm,
