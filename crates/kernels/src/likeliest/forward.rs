@@ -133,22 +133,28 @@ fn maximum(x: &[f32]) -> f32 {
 unsafe fn sum_of_exponentials<V: Vector>(x: &[f32], largest: f32) -> f32 {
     // SAFETY: the caller has the instruction set; reads stay within the row.
     unsafe {
-        let (center, lowest) = (V::splat(largest), V::splat(LOWEST));
-        let term = |x: V| {
-            let x = x.sub(center);
-            // Above 0 is only +∞, whose sum is not finite anyway.
-            exp(x.clamp(lowest, V::zero())).zero_where_at_most(x, lowest)
-        };
+        let center = V::splat(largest);
         let mut sums = [V::zero(); 2];
         let whole = x.len() - x.len() % (2 * V::LANES);
         for at in (0..whole).step_by(2 * V::LANES) {
-            sums[0] = sums[0].add(term(V::load(x.as_ptr().add(at))));
-            sums[1] = sums[1].add(term(V::load(x.as_ptr().add(at + V::LANES))));
+            sums[0] = sums[0].add(term(V::load(x.as_ptr().add(at)), center));
+            sums[1] = sums[1].add(term(V::load(x.as_ptr().add(at + V::LANES)), center));
         }
         for at in (whole..x.len()).step_by(V::LANES) {
             let len = V::LANES.min(x.len() - at);
-            sums[0] = sums[0].add(term(V::load_first(x.as_ptr().add(at), len)).first(len));
+            sums[0] = sums[0].add(term(V::load_first(x.as_ptr().add(at), len), center).first(len));
         }
         sums[0].add(sums[1]).sum()
+    }
+}
+
+/// exp(x - center) for x no larger; above it is only +∞, whose sum is not finite anyway. No closure: those are not compiled for the instruction set.
+#[inline(always)]
+unsafe fn term<V: Vector>(x: V, center: V) -> V {
+    // SAFETY: passed on from the caller.
+    unsafe {
+        let lowest = V::splat(LOWEST);
+        let x = x.sub(center);
+        exp(x.clamp(lowest, V::zero())).zero_where_at_most(x, lowest)
     }
 }
