@@ -75,7 +75,7 @@ for (const [name, fn] of Object.entries({ ...text, ...models })) {
     continue
   }
   functions[`new ${name}`] = (...args) => new (fn as new (...args: never[]) => unknown)(...args)
-  for (const key of ['of', 'frequent', 'load']) {
+  for (const key of ['of', 'frequent', 'load', 'sizes']) {
     const method = (fn as unknown as Record<string, (...args: never[]) => unknown>)[key]
     if (method !== undefined) functions[`${name}.${key}`] = (...args) => method.apply(fn, args)
   }
@@ -88,9 +88,21 @@ const instances: Record<string, object> = {
   language: models.LanguageModel.of('a b', own),
   regressor: models.TabularRegressor.of(table, { target: 'y', ...own }),
   pairs: new models.EncoderDecoder({ source: vocabulary, target: vocabulary, ...own, numLayers: 1 }),
+  ensemble: new models.Ensemble([
+    new models.EncoderDecoder({ source: vocabulary, target: vocabulary, ...own, numLayers: 1, attention: 'additive' }),
+  ]),
 }
 for (const [name, model] of Object.entries(instances)) {
-  for (const key of ['predict', 'generate', 'loader', 'decode', ...(name === 'vocabulary' ? ['encode', 'has'] : [])])
+  const scores = ['score', 'perplexity', 'rescore', 'sentenceVector', 'forward', 'encode', 'loss']
+  const pairs = ['pairs', 'ensemble'].includes(name) ? scores : []
+  for (const key of [
+    'predict',
+    'generate',
+    'loader',
+    'decode',
+    ...pairs,
+    ...(name === 'vocabulary' ? ['encode', 'has'] : []),
+  ])
     if (key in model) {
       const method = (model as Record<string, (...args: never[]) => unknown>)[key]
       functions[`${name}.${key}`] = (...args) => method?.apply(model, args)

@@ -1,6 +1,8 @@
 // How the decoder looks back at the source: scores by a product or by a small network, then a mean of what the encoder gave.
 import * as nn from '../../nn/index.js'
 import { cat, type Tensor, type Variable } from '../../tensor/index.js'
+import { whole } from '../../tensor/shape.js'
+import { checkTensor, taken } from '../../train/check.js'
 import type { Tensors } from './network.js'
 import type { Attending } from './options.js'
 
@@ -18,6 +20,7 @@ export abstract class Attention extends nn.Module {
 
   constructor(width: number) {
     super()
+    whole(width, 'width', new.target.name, 1)
     this.combine = new nn.Linear(2 * width, width, { bias: false })
   }
 
@@ -29,12 +32,14 @@ export abstract class Attention extends nn.Module {
 
   /** What `forward` reads of the source; `mask` [B, S] is added to the scores. */
   context(memory: Tensor, mask: Tensor): Tensors {
+    for (const [name, x] of Object.entries({ memory, mask })) checkTensor(x, name, 'attention')
     return { memory, keys: this.keys(memory), mask }
   }
 
   /** Outputs of the decoder [B, L, H] → [B, L, H], and the weights [B, L, S]. */
   forward(query: Tensor, context: Tensors): { output: Tensor; weights: Tensor } {
-    const { memory, keys, mask } = context as { memory: Tensor; keys: Tensor; mask: Tensor }
+    const { memory, keys, mask } = taken(context, 'attention', 'context') as Record<'memory' | 'keys' | 'mask', Tensor>
+    for (const [name, x] of Object.entries({ query, memory, keys, mask })) checkTensor(x, name, 'attention')
     const weights = this.scores(query, keys).add(mask.unsqueeze(1)).softmax(-1)
     return { output: this.combine.forward(cat([weights.matmul(memory), query], 2)).tanh(), weights }
   }

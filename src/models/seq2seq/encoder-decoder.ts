@@ -25,7 +25,7 @@ import { RecurrentNetwork } from './recurrent.js'
 import { loadedConfig, type SavedConfig, savedConfig } from './saved.js'
 import { type Candidate, perplexity, type Rescored, rescore, score } from './score.js'
 import { type EncoderDecoderSizes, sizesOf } from './sizes.js'
-import { padded, type Symbols, sourceIds, type Writer } from './sources.js'
+import { checkIds, padded, type Symbols, sourceIds, type Writer } from './sources.js'
 import { StackNetwork } from './stacked.js'
 import { TransformerNetwork } from './transformer.js'
 
@@ -123,6 +123,10 @@ export class EncoderDecoder extends nn.Module implements Writer {
 
   /** Logits [B, T, target.size] for sources [B, S] and targets [B, T]: row t is the prediction of target symbol t from those before it. */
   forward(source: Tensor, target: Tensor): Tensor {
+    checkIds(source, 'source', 'S', KIND)
+    checkIds(target, 'target', 'T', KIND)
+    if (source.shape[0] !== target.shape[0])
+      throw bad('target', `of as many rows as source, ${source.shape[0]}`, target.shape[0])
     return scope(() => {
       const start = full([target.shape[0] as number, 1], EOS_ID, { dtype: 'int64', device: target.device })
       const before: Tensor[] = [start, target.slice(1, 0, -1)]
@@ -133,6 +137,7 @@ export class EncoderDecoder extends nn.Module implements Writer {
 
   /** What the decoder gets of sources [B, S]: its first state, and what it reads at every step. */
   encode(source: Tensor): Encoded {
+    checkIds(source, 'source', 'S', `${KIND}.encode`)
     return scope(() => {
       const { state, context } = this.#read(source)
       return { state, context }
@@ -180,7 +185,8 @@ export class EncoderDecoder extends nn.Module implements Writer {
    *
    * @param options `per: 'sentence'` for the sum over the symbols of each sentence, the mean over the sentences, as in 2014.
    */
-  loss({ source, target }: PairBatch, options: { per?: 'symbol' | 'sentence' } = {}): Tensor {
+  loss(batch: PairBatch, options: { per?: 'symbol' | 'sentence' } = {}): Tensor {
+    const { source, target } = taken(batch, `${KIND}.loss`, 'the batch')
     const { per = 'symbol' } = taken(options, `${KIND}.loss`)
     oneOf('per', per, ['symbol', 'sentence'], `${KIND}.loss`)
     const given = {

@@ -1,8 +1,10 @@
 // Sources and targets as numbers, checked; and what decoding and scoring need of whoever writes.
-import { ArgumentError, OutOfRangeError } from '../../errors.js'
+import { ArgumentError, DTypeError, OutOfRangeError, ShapeError } from '../../errors.js'
 import type * as nn from '../../nn/index.js'
 import { type Device, type Tensor, tensor } from '../../tensor/index.js'
+import { show } from '../../tensor/shape.js'
 import { PAD_ID, type Vocabulary } from '../../text/index.js'
+import { checkTensor } from '../../train/check.js'
 import { checkList } from '../check.js'
 import type { SearchProblem } from '../search.js'
 import type { Tensors } from './network.js'
@@ -39,6 +41,18 @@ export function sourceIds(
     }
     return source.encode(symbols)
   })
+}
+
+/** @throws ArgumentError, DTypeError or ShapeError unless x is int64 [B, `letter`]. */
+export function checkIds(x: Tensor, name: string, letter: string, op: string): void {
+  checkTensor(x, name, op)
+  if (x.dtype !== 'int64') {
+    const [expected, got] = ['int64', x.dtype]
+    throw new DTypeError(`${op}: ${name} must be ${expected}, got ${got}`, { op, expected, got })
+  }
+  if (x.rank === 2 && x.size > 0) return
+  const [expected, got] = [`[B, ${letter}], neither of them 0`, show(x.shape)]
+  throw new ShapeError(`${op}: ${name} must be ${expected}, got ${got}`, { op, expected, got })
 }
 
 /** Rows as int64 [B, longest], filled up with `<PAD>`. */
