@@ -45,7 +45,16 @@ export abstract class Attention extends nn.Module {
   }
 }
 
-/** score(d, m) = d·W_a m, “general” in Luong, Pham and Manning 2015, §3.1. */
+/**
+ * score(d, m) = d·W_a m, “general” in Luong, Pham and Manning 2015, §3.1. Equations: `models.Attention`.
+ *
+ * @example
+ * const attention = new models.MultiplicativeAttention(8)
+ * const context = attention.context(zeros([2, 5, 8]), zeros([2, 5]))
+ * const { output, weights } = attention.forward(zeros([2, 3, 8]), context)
+ * output.shape   // [2, 3, 8]
+ * weights.shape   // [2, 3, 5]
+ */
 export class MultiplicativeAttention extends Attention {
   readonly key: nn.Linear
 
@@ -63,7 +72,10 @@ export class MultiplicativeAttention extends Attention {
   }
 }
 
-/** score(d, m) = v·tanh(W_q d + W_k m), from Bahdanau, Cho and Bengio 2015, §A.1.2; there d is the state before the step. */
+/**
+ * score(d, m) = v·tanh(W_q d + W_k m), from Bahdanau, Cho and Bengio 2015, §A.1.2; there d is the state before the step. Equations:
+ * `models.Attention`. Used as `models.MultiplicativeAttention` is.
+ */
 export class AdditiveAttention extends Attention {
   readonly query: nn.Linear
   readonly key: nn.Linear
