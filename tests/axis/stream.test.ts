@@ -13,6 +13,7 @@ import {
   Variable,
 } from 'quarterturn'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { runModule } from '../child.js'
 import { numbersOf } from '../parity/checkOp.js'
 import { expectClose } from '../tolerances.js'
 
@@ -111,6 +112,30 @@ describe('small work on one thread', () => {
     await same(large.matmul(large).slice(0, 0, 3), large.slice(0, 0, 3).matmul(large), 'product')
     expect(threads()).toBe(2)
   })
+
+  test.skipIf(process.platform !== 'linux')(
+    'starts no team of threads, forward or backward; large work does',
+    async () => {
+      const { stdout, stderr, code } = await runModule(`
+      import { readdirSync } from 'node:fs'
+      import { grad, nn, noGrad, normal, setThreads, Variable } from 'quarterturn'
+      setThreads(2)
+      const tasks = () => readdirSync('/proc/self/task').length
+      const [x, w] = [normal([32, 128]), new Variable(normal([128, 128]))]
+      await noGrad(() => x.sum()).data()
+      const before = tasks()
+      for (let i = 0; i < 5; i++) {
+        await noGrad(() => x.matmul(w)).data()
+        await grad(nn.functional.linear(x, w).square().mean(), [w]).get(w).data()
+      }
+      const small = tasks()
+      const wide = normal([128, 8192])
+      await w.matmul(wide).data()
+      console.log(JSON.stringify([small - before, tasks() > small]))
+    `)
+      expect({ code, stderr, told: stdout.trim() }).toEqual({ code: 0, stderr: '', told: '[0,true]' })
+    },
+  )
 
   test('a stream gives the same bits with one thread and with two', async () => {
     const net = new axis.Stack({ width: 64, layers: 2, alongTime: axis.minLSTM(), alongDepth: axis.highway() }).eval()
