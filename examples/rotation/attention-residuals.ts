@@ -15,7 +15,7 @@ export interface AttentionResidualsSettings {
 }
 
 export function attentionResiduals(given: Partial<AttentionResidualsSettings> = {}): Study<AttentionResidualsSettings> {
-  const settings = { layers: 12, width: 64, context: 64, batch: 16, steps: 500, lr: 1e-3, ...given }
+  const settings = { layers: 12, width: 64, context: 64, batch: 16, steps: 300, lr: 1e-3, ...given }
   const letters = readLetters()
   const pairs = pairsOfLetters(letters)
   const run =
