@@ -1,9 +1,10 @@
 //! All layers and directions backward in time: from the last layer down, and in each from its last step to its first.
 
 use std::ptr::{null, null_mut};
+use std::sync::{Mutex, PoisonError};
 
 use super::{Backward, Kept, Schedule, Stack};
-use crate::parallel::{row_tasks, share};
+use crate::parallel::row_tasks;
 use crate::pool::Buffer;
 use crate::recurrent::backward::{Incoming, Pass, Run, Task, weight_gradients};
 use crate::recurrent::layout::Before;
@@ -86,10 +87,27 @@ pub(crate) fn backward<C: Cell>(context: &Context, stack: &Stack, packed: &mut V
             }
         })
         .collect();
+    go::<C>(context, stack, &layers, packed, runs, buffers.dweights);
+    if let (Some(to), true) = (buffers.dx, directions == 2) {
+        add(context, to, &dx[1]);
+    }
+    Ok(())
+}
+
+/// Runs the passes, which come in the order of computing, and sums the gradients of their weights.
+fn go<C: Cell>(
+    context: &Context,
+    stack: &Stack,
+    layers: &[Layer],
+    packed: &mut [Packed],
+    runs: Vec<Run>,
+    dweights: Option<Vec<WeightGradients>>,
+) {
+    let (shape, passes) = (stack.shape, layers.len());
     let schedule = stack.schedule.unwrap_or_else(|| Schedule::new::<C>(stack, context.isa().lanes(), context.parallel().threads()));
     match schedule {
         Schedule::LayerByLayer => {
-            let mut dweights: Vec<Option<WeightGradients>> = match buffers.dweights.take() {
+            let mut dweights: Vec<Option<WeightGradients>> = match dweights {
                 Some(gradients) => gradients.into_iter().map(Some).collect(),
                 None => (0..passes).map(|_| None).collect(),
             };
@@ -103,7 +121,7 @@ pub(crate) fn backward<C: Cell>(context: &Context, stack: &Stack, packed: &mut V
             let front = Wavefront::new(passes, groups);
             let plan = Plan { groups, members: 1 };
             let piece = schedule.piece(plan.most_rows(shape.batch));
-            let weighs = buffers.dweights.is_some();
+            let weighs = dweights.is_some();
             let walks: Vec<Pass<C>> = runs
                 .into_iter()
                 .enumerate()
@@ -122,35 +140,22 @@ pub(crate) fn backward<C: Cell>(context: &Context, stack: &Stack, packed: &mut V
                     unsafe { context.isa().run(Task { pass: &walks[pass], task: group }) }
                 });
             });
-            if let Some(dweights) = &mut buffers.dweights {
+            if let Some(mut dweights) = dweights {
                 let mut to: Vec<&mut WeightGradients> = dweights.iter_mut().rev().collect();
                 weight_gradients(context, &walks, &mut to);
             }
         }
     }
-    if let (Some(to), true) = (buffers.dx, directions == 2) {
-        add(context, to, &dx[1]);
-    }
-    Ok(())
 }
 
 /// to += from
 fn add(context: &Context, to: &mut [f32], from: &[f32]) {
-    struct Floats(*mut f32);
-    // SAFETY: every part writes its own.
-    unsafe impl Sync for Floats {}
-    impl Floats {
-        unsafe fn part(&self, range: std::ops::Range<usize>) -> &mut [f32] {
-            // SAFETY: by the caller, the range lies within the floats and is nobody else's.
-            unsafe { std::slice::from_raw_parts_mut(self.0.add(range.start), range.len()) }
-        }
-    }
     let parts = row_tasks(context.parallel(), from.len(), 1).max(1);
-    let floats = Floats(to.as_mut_ptr());
-    context.parallel().run(parts, &|part| {
-        let range = share(from.len(), parts, part);
-        // SAFETY: parts are disjoint, and `to` is as long as `from`.
-        let to = unsafe { floats.part(range.clone()) };
-        to.iter_mut().zip(&from[range]).for_each(|(to, from)| *to += from);
+    let len = from.len().div_ceil(parts).max(1);
+    let parts: Vec<Mutex<(&mut [f32], &[f32])>> = to.chunks_mut(len).zip(from.chunks(len)).map(Mutex::new).collect();
+    context.parallel().run(parts.len(), &|part| {
+        let mut part = parts[part].lock().unwrap_or_else(PoisonError::into_inner);
+        let (to, from) = &mut *part;
+        to.iter_mut().zip(*from).for_each(|(to, from)| *to += from);
     });
 }

@@ -60,13 +60,13 @@ impl Forward<'_> {
     pub(super) fn check<C: Cell>(&self, stack: &Stack) -> Result<(), Error> {
         stack.check(C::NAME, C::gates())?;
         let sizes = Sizes::<C>::new(stack);
-        sizes.check("x", stack.shape.x_len(), self.x)?;
-        sizes.check("y", stack.output_len(), self.y)?;
+        Sizes::<C>::check("x", stack.shape.x_len(), self.x)?;
+        Sizes::<C>::check("y", stack.output_len(), self.y)?;
         sizes.masks(self.masks)?;
         sizes.states([("h_0", self.h_0), ("c_0", self.c_0), ("h_n", self.h_n.as_deref()), ("c_n", self.c_n.as_deref())])?;
         match &self.reserve {
             None => Ok(()),
-            Some(reserve) => sizes.check("reserve", Kept::new::<C>(stack, true, self.masks.is_some()).len, reserve),
+            Some(reserve) => Sizes::<C>::check("reserve", Kept::new::<C>(stack, true, self.masks.is_some()).len, reserve),
         }
     }
 }
@@ -76,10 +76,10 @@ impl Backward<'_> {
         stack.check(C::NAME, C::gates())?;
         let sizes = Sizes::<C>::new(stack);
         let (x, y) = (stack.shape.x_len(), stack.output_len());
-        sizes.check("x", x, self.x)?;
-        sizes.check("y", y, self.y)?;
+        Sizes::<C>::check("x", x, self.x)?;
+        Sizes::<C>::check("y", y, self.y)?;
         sizes.masks(self.masks)?;
-        sizes.check("reserve", Kept::new::<C>(stack, true, self.masks.is_some()).len, self.reserve)?;
+        Sizes::<C>::check("reserve", Kept::new::<C>(stack, true, self.masks.is_some()).len, self.reserve)?;
         sizes.states([
             ("h_0", self.h_0),
             ("c_0", self.c_0),
@@ -88,8 +88,8 @@ impl Backward<'_> {
             ("dh_0", self.dh_0.as_deref()),
             ("dc_0", self.dc_0.as_deref()),
         ])?;
-        self.dy.map_or(Ok(()), |dy| sizes.check("dy", y, dy))?;
-        self.dx.as_deref().map_or(Ok(()), |dx| sizes.check("dx", x, dx))?;
+        self.dy.map_or(Ok(()), |dy| Sizes::<C>::check("dy", y, dy))?;
+        self.dx.as_deref().map_or(Ok(()), |dx| Sizes::<C>::check("dx", x, dx))?;
         let Some(gradients) = &self.dweights else { return Ok(()) };
         Error::check(C::NAME, "dweights", "K*D sets, not", stack.weights.len(), gradients.len())?;
         gradients
@@ -110,7 +110,7 @@ impl<'a, C: Cell> Sizes<'a, C> {
         Sizes { stack, cell: std::marker::PhantomData }
     }
 
-    fn check(&self, name: &str, expected: usize, slice: &[f32]) -> Result<(), Error> {
+    fn check(name: &str, expected: usize, slice: &[f32]) -> Result<(), Error> {
         let letters = match name {
             "x" | "dx" => "B*T*I",
             "y" | "dy" => "B*T*D*H",
@@ -122,14 +122,14 @@ impl<'a, C: Cell> Sizes<'a, C> {
     }
 
     fn masks(&self, masks: Option<&[f32]>) -> Result<(), Error> {
-        masks.map_or(Ok(()), |masks| self.check("masks", (self.stack.layers() - 1) * self.stack.output_len(), masks))
+        masks.map_or(Ok(()), |masks| Self::check("masks", (self.stack.layers() - 1) * self.stack.output_len(), masks))
     }
 
     fn states<const N: usize>(&self, states: [(&str, Option<&[f32]>); N]) -> Result<(), Error> {
         for (name, state) in states {
             let Some(state) = state else { continue };
             super::super::buffers::refuse_c::<C>(name)?;
-            self.check(name, self.stack.weights.len() * self.stack.shape.state_len(), state)?;
+            Self::check(name, self.stack.weights.len() * self.stack.shape.state_len(), state)?;
         }
         Ok(())
     }

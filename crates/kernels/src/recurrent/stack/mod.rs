@@ -79,7 +79,7 @@ impl<'a, F> Stack<'a, F> {
     where
         F: Copy,
     {
-        if self.weights.is_empty() || self.weights.len() % self.directions() != 0 {
+        if self.weights.is_empty() || !self.weights.len().is_multiple_of(self.directions()) {
             let message = format!("weights must be those of K layers in {} directions, got {} sets", self.directions(), self.weights.len());
             return Err(Error::new(op, message));
         }

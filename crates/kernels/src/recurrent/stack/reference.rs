@@ -140,11 +140,11 @@ fn mask<'a>(stack: &Stack<f64>, masks: Option<&'a [f64]>, k: usize) -> Option<&'
 
 /// All have the same sizes, so it cannot fail.
 fn stacked(states: &[Array2<f64>]) -> Array3<f64> {
-    let views: Vec<_> = states.iter().map(|state| state.view()).collect();
+    let views: Vec<_> = states.iter().map(Array2::view).collect();
     joined(Axis(0), &views).unwrap_or_default()
 }
 
 fn joined_by(axis: Axis, outputs: &[Array3<f64>]) -> Array3<f64> {
-    let views: Vec<_> = outputs.iter().map(|output| output.view()).collect();
+    let views: Vec<_> = outputs.iter().map(Array3::view).collect();
     concatenate(axis, &views).unwrap_or_default()
 }
