@@ -11,8 +11,17 @@ use quarterturn_kernels::{Context, Error, gru, lstm};
 use crate::{Bench, fill};
 
 /// T, B, H; I = H.
-const SHAPES: [(usize, usize, usize); 9] =
-    [(128, 1, 128), (128, 1, 256), (64, 1, 512), (128, 4, 128), (128, 16, 64), (128, 16, 128), (25, 16, 512), (150, 32, 256), (25, 64, 512)];
+const SHAPES: [(usize, usize, usize); 9] = [
+    (128, 1, 128),
+    (128, 1, 256),
+    (64, 1, 512),
+    (128, 4, 128),
+    (128, 16, 64),
+    (128, 16, 128),
+    (25, 16, 512),
+    (150, 32, 256),
+    (25, 64, 512),
+];
 /// K, D
 const STACKS: [(usize, usize); 4] = [(2, 1), (1, 2), (4, 1), (2, 2)];
 const SECONDS: f64 = 0.4;
@@ -27,13 +36,7 @@ struct Cell {
 }
 
 const CELLS: [Cell; 2] = [
-    Cell {
-        name: "lstm",
-        gates: 4,
-        reserve_len: lstm::stack::reserve_len,
-        forward: lstm::stack::forward,
-        backward: lstm::stack::backward,
-    },
+    Cell { name: "lstm", gates: 4, reserve_len: lstm::stack::reserve_len, forward: lstm::stack::forward, backward: lstm::stack::backward },
     Cell { name: "gru", gates: 3, reserve_len: gru::stack::reserve_len, forward: gru::stack::forward, backward: gru::stack::backward },
 ];
 
