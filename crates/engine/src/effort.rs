@@ -65,6 +65,8 @@ fn is_small(call: &Call) -> bool {
             | Op::Lstm
             | Op::Gru
             | Op::Rnn
+            | Op::LstmStack
+            | Op::GruStack
             | Op::Highway
             | Op::ResidualMlp
             | Op::Checkpoint
