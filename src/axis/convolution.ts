@@ -16,7 +16,7 @@ export interface LongConvolutionOptions {
 }
 
 type Filter = { filter: Variable; write: Linear }
-/** [B, K − 1, width]: the last writes, the oldest first. */
+/** `[B, K − 1, width]`: the last writes, the oldest first. */
 type Past = { past: Tensor }
 
 /**

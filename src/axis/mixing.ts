@@ -8,7 +8,7 @@ import type { Tensor } from '../tensor/tensor.js'
 import type { Variable } from '../tensor/variable.js'
 import type { Carrier } from './carrier.js'
 
-/** [N, l, width]: what was written so far, the embedding first. */
+/** `[N, l, width]`: what was written so far, the embedding first. */
 type Writes = { writes: Tensor }
 
 const empty = ({ batch, width }: { batch: number; width: number }): Writes => ({ writes: zeros([batch, 1, width]) })

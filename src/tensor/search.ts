@@ -15,7 +15,7 @@ export interface StepResult<S> {
   logits: Tensor
   /** As the step was given it: same names, shapes and dtypes. */
   state: S
-  /** [N, S]: how much of each position of the source went into the prediction. */
+  /** `[N, S]`: how much of each position of the source went into the prediction. */
   attention?: Tensor
 }
 
