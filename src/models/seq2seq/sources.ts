@@ -19,7 +19,7 @@ export interface Writer extends nn.Module {
   readonly config: { readonly maxSource: number; readonly reversed: boolean }
   /** Logits [B, T, target.size] of the symbols [B, T] that end in `<EOS>`. */
   forward(source: Tensor, target: Tensor): Tensor
-  /** Writing for sources [B, S], at most `steps` symbols. */
+  /** @internal Writing for sources [B, S], at most `steps` symbols. */
   problem(source: Tensor, steps: number, attention?: boolean): SearchProblem<Tensors>
 }
 
