@@ -2,7 +2,7 @@
 import { ArgumentError } from '../errors.js'
 import { normalize } from '../text/normalize.js'
 import { told } from '../told.js'
-import { list, object } from './check.js'
+import { object } from './check.js'
 import type { TextPair } from './read-pairs.js'
 import { type RandomShares, type Split, splitByGroup } from './splits.js'
 
@@ -44,7 +44,7 @@ export function splitPairs<P extends TextPair>(
   how: RandomShares | ((pair: P) => Part),
   options: SplitPairsOptions<P> = {},
 ): PairSplit<P> {
-  list(pairs, 'pairs', op)
+  if (!Array.isArray(pairs)) throw wrong('pairs', 'an array', pairs)
   const { group = ownGroup } = object(options, 'options', op)
   if (typeof group !== 'function') throw wrong('group', 'a function', group)
   for (const pair of pairs) {
