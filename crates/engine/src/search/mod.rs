@@ -126,7 +126,7 @@ impl Search {
                         }
                     }
                     (None, None) => {
-                        rows.likeliest(at).filter(|(id, _)| !order.banned.contains(id)).for_each(|(id, logarithm)| add(id, logarithm))
+                        rows.likeliest(at).filter(|(id, _)| !order.banned.contains(id)).for_each(|(id, logarithm)| add(id, logarithm));
                     }
                 }
                 at += 1;

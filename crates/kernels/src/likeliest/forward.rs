@@ -28,30 +28,27 @@ pub struct Forward<'a> {
 
 /// The k likeliest entries of each row of `width` entries.
 pub fn forward(context: &Context, width: usize, k: usize, buffers: Forward) -> Result<(), Error> {
-    let rows = buffers.rows.len();
-    for (name, letters, expected, got) in [
-        ("values", "N*k", rows * k, buffers.values.len()),
-        ("indices", "N*k", rows * k, buffers.indices.len()),
-        ("log_sums", "N", rows, buffers.log_sums.len()),
-    ] {
+    let Forward { x, rows: which, values, indices, log_sums } = buffers;
+    let rows = which.len();
+    for (name, letters, expected, got) in
+        [("values", "N*k", rows * k, values.len()), ("indices", "N*k", rows * k, indices.len()), ("log_sums", "N", rows, log_sums.len())]
+    {
         Error::check(NAME, name, letters, expected, got)?;
     }
     if k == 0 || width == 0 || width >= NONE as usize {
         return Err(Error::new(NAME, format!("needs k and V of at least 1 and V below 2^32 - 1, got k = {k}, V = {width}")));
     }
-    if let Some(row) =
-        buffers.rows.iter().find(|row| row.checked_add(1).and_then(|row| row.checked_mul(width)).is_none_or(|end| end > buffers.x.len()))
-    {
-        return Err(Error::new(NAME, format!("x of {} numbers has no row {row} of V = {width}", buffers.x.len())));
+    if let Some(row) = which.iter().find(|row| row.checked_add(1).and_then(|row| row.checked_mul(width)).is_none_or(|end| end > x.len())) {
+        return Err(Error::new(NAME, format!("x of {} numbers has no row {row} of V = {width}", x.len())));
     }
     let pass = Pass {
-        x: buffers.x,
-        rows: buffers.rows,
+        x,
+        rows: which,
         width,
         k,
-        values: buffers.values.as_mut_ptr(),
-        indices: buffers.indices.as_mut_ptr(),
-        log_sums: buffers.log_sums.as_mut_ptr(),
+        values: values.as_mut_ptr(),
+        indices: indices.as_mut_ptr(),
+        log_sums: log_sums.as_mut_ptr(),
         tasks: row_tasks(context.parallel(), rows, width),
     };
     // SAFETY: the context vouches for the instruction set, the checks for the buffers; tasks write disjoint rows.
