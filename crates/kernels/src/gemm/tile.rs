@@ -141,7 +141,9 @@ pub(crate) unsafe fn tile<V: Vector>(k: usize, rows: &Tile, panel: &Panel) {
         ($m:literal: $($n:literal)*) => {
             match panel.len {
                 // SAFETY: passed on from the caller.
-                $($n => unsafe { V::call(Fixed::<$m, $n> { k, rows, panel }) },)*
+                $($n if rows.soon.pieces == 0 => unsafe { V::call(Fixed::<$m, $n, false> { k, rows, panel }) },)*
+                // SAFETY: passed on from the caller.
+                $($n => unsafe { V::call(Fixed::<$m, $n, true> { k, rows, panel }) },)*
                 _ => debug_assert!(false, "a panel of {} blocks for {} rows", panel.len, $m),
             }
         };
@@ -157,14 +159,43 @@ pub(crate) unsafe fn tile<V: Vector>(k: usize, rows: &Tile, panel: &Panel) {
     }
 }
 
-/// A tile of M rows and N blocks, both known to the compiler.
-struct Fixed<'a, const M: usize, const N: usize> {
+/// sums[i][j] += a[i][p]·b[p][j] for the products `range`; A and B with what lies between two of their elements p.
+///
+/// # Safety
+///
+/// The pointers are valid for every p of the range.
+#[inline(always)]
+unsafe fn products<V: Vector, const M: usize, const N: usize>(
+    range: Range<usize>,
+    sums: &mut [[V; N]; M],
+    (a, step): (&[*const f32; M], usize),
+    (b, stride): (&[*const f32; N], usize),
+) {
+    for p in range {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            let mut row = [V::zero(); N];
+            for j in 0..N {
+                row[j] = V::load(b[j].add(p * stride));
+            }
+            for i in 0..M {
+                let x = V::splat(*a[i].add(p * step));
+                for j in 0..N {
+                    sums[i][j] = x.mul_add(row[j], sums[i][j]);
+                }
+            }
+        }
+    }
+}
+
+/// A tile of M rows and N blocks, both known to the compiler, and whether memory is fetched meanwhile: the loop of one that fetches nothing stays whole.
+struct Fixed<'a, const M: usize, const N: usize, const AHEAD: bool> {
     k: usize,
     rows: &'a Tile,
     panel: &'a Panel,
 }
 
-impl<const M: usize, const N: usize> Kernel for Fixed<'_, M, N> {
+impl<const M: usize, const N: usize, const AHEAD: bool> Kernel for Fixed<'_, M, N, AHEAD> {
     type Output = ();
 
     #[inline(always)]
@@ -185,24 +216,13 @@ impl<const M: usize, const N: usize> Kernel for Fixed<'_, M, N> {
                     sums[i][N - 1] = V::load_first(rows.init[i].add(panel.offset[N - 1]), panel.last);
                 }
             }
-            let stretch = if rows.soon.pieces == 0 { k } else { Soon::EVERY };
-            let mut first = 0;
-            while first < k {
-                let last = (first + stretch).min(k);
-                rows.soon.ask(first / Soon::EVERY);
-                for p in first..last {
-                    let mut row = [V::zero(); N];
-                    for j in 0..N {
-                        row[j] = V::load(b[j].add(p * stride));
-                    }
-                    for i in 0..M {
-                        let x = V::splat(*a[i].add(p * step));
-                        for j in 0..N {
-                            sums[i][j] = x.mul_add(row[j], sums[i][j]);
-                        }
-                    }
+            if AHEAD {
+                for (index, first) in (0..k).step_by(Soon::EVERY).enumerate() {
+                    rows.soon.ask(index);
+                    products::<V, M, N>(first..(first + Soon::EVERY).min(k), &mut sums, (&a, step), (&b, stride));
                 }
-                first = last;
+            } else {
+                products::<V, M, N>(0..k, &mut sums, (&a, step), (&b, stride));
             }
             for i in 0..M {
                 for j in 0..N - 1 {
