@@ -8,30 +8,20 @@ computed once per batch, everything under inference_mode, float32. <PAD> and <EO
 import torch
 
 from common import options, serve, spread
+from encoder_decoder import EOS, LAYERS, VOCABULARY, WIDTH, EncoderDecoder
 
-VOCABULARY, WIDTH, LAYERS, S, EOS, NEVER = 8000, 256, 2, 20, 1, -1e4
+S, NEVER = 20, -1e4
 
 
-class EncoderDecoder(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.source_embedding = torch.nn.Embedding(VOCABULARY, WIDTH)
-        self.target_embedding = torch.nn.Embedding(VOCABULARY, WIDTH)
-        self.encoder = torch.nn.LSTM(WIDTH, WIDTH, num_layers=LAYERS, batch_first=True)
-        self.decoder = torch.nn.LSTM(WIDTH, WIDTH, num_layers=LAYERS, batch_first=True)
-        self.combine = torch.nn.Linear(2 * WIDTH, WIDTH, bias=False)
-        self.key = torch.nn.Linear(WIDTH, WIDTH, bias=False)
-        self.head = torch.nn.Linear(WIDTH, VOCABULARY)
-
-    def cells(self):
-        """The decoder's layers as LSTMCells with the same weights."""
-        cells = []
-        for k in range(LAYERS):
-            cell = torch.nn.LSTMCell(WIDTH, WIDTH)
-            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
-                getattr(cell, name).copy_(getattr(self.decoder, f"{name}_l{k}"))
-            cells.append(cell)
-        return cells
+def cells_of(model):
+    """The decoder's layers as LSTMCells with the same weights."""
+    cells = []
+    for k in range(LAYERS):
+        cell = torch.nn.LSTMCell(WIDTH, WIDTH)
+        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+            getattr(cell, name).copy_(getattr(model.decoder, f"{name}_l{k}"))
+        cells.append(cell)
+    return cells
 
 
 def step_of(model, cells, last, h, c, memory, keys):
@@ -53,7 +43,7 @@ with torch.no_grad():
         parameter.copy_(spread(list(parameter.shape), 1000 * k, 0.3))
     model.head.bias.copy_(spread([VOCABULARY], 777, 0.3))
     model.head.bias[:2] = NEVER
-    cells = model.cells()
+    cells = cells_of(model)
 source = torch.tensor([[2 + (b * 7919 + t * 104_729) % (VOCABULARY - 2) for t in range(S)] for b in range(sentences)])
 
 
