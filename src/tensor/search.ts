@@ -1,7 +1,7 @@
 // The recorded form of a search: a step of a model, and what the engine is asked to find with it. src/models/search.ts is what users call.
 import { ArgumentError, DTypeError, ShapeError } from '../errors.js'
 import { isFloat } from './dtype.js'
-import type { Draw } from './ops/create.js'
+import type { SearchAttributes } from './ops/control.js'
 import { define, forget } from './program.js'
 import { newId } from './queue.js'
 import { type Meta, needTensor, type Result, record } from './record.js'
@@ -20,21 +20,11 @@ export interface StepResult<S> {
 }
 
 /** What is looked for, checked but for what only the step can tell. */
-export interface SearchRequest<S extends Named, C extends Named> {
+export interface SearchRequest<S extends Named, C extends Named>
+  extends Omit<SearchAttributes, 'program' | 'token' | 'states' | 'contexts'> {
   step: (last: Tensor, state: S, context: C) => StepResult<S>
   state: S
   context: C
-  batch: number
-  beam: number
-  wanted: number
-  start: number
-  end: number
-  alpha: number
-  attention: boolean
-  lengths: readonly number[]
-  banned: readonly number[]
-  prefix: readonly (readonly number[])[]
-  sampling: ({ temperature: number; topK: number; topP: number } & Draw) | undefined
 }
 
 export interface RecordedSearch {
