@@ -155,6 +155,7 @@ pub struct NumberColumn {
 
 /// Stages equally long columns side by side: the elements of a matrix [rows, columns] of float64, or of float32.
 #[napi]
+#[allow(clippy::needless_pass_by_value, reason = "an argument of JavaScript")]
 pub fn stage_columns(columns: Vec<NumberColumn>, float64: bool) -> napi::Result<f64> {
     contained(|| {
         let columns: Vec<Numbers> = columns

@@ -25,6 +25,7 @@ impl Floats {
         Some(Floats(x))
     }
 
+    #[expect(clippy::option_option, reason = "whether a kernel can read it, and whether it is there")]
     fn optional(x: Option<&Tensor>) -> Option<Option<Floats>> {
         x.map_or(Some(None), |x| Floats::of(x).map(Some))
     }

@@ -51,7 +51,7 @@ fn stack<'a, F>(call: &Call<'a>, weights: &'a [Weights<'a, F>]) -> Refused<Stack
     let Places { lengths, masks, weights: first } = places(call);
     let [batch, time, input] = call.sizes(0, "x", "[B, T, I]")?;
     let [_, hidden] = call.sizes(first + 1, "weight_hh", "[G*H, H]")?;
-    if (call.inputs.len() - first) % SET != 0 {
+    if !(call.inputs.len() - first).is_multiple_of(SET) {
         return Err(format!("{}: weights must be four for each layer and direction", call.kernel.name()));
     }
     let bidirectional = call.flag(0);

@@ -121,8 +121,8 @@ pub fn minimal_cell(call: &mut Call, kernel: Kernel) -> Outputs {
     let width = [size(x, 1)?];
     let read = match kind {
         None => x.shallow_clone(),
-        Some(Norm::Layer) => x.f_layer_norm(&width, norm_weight, norm_bias, eps, true)?,
-        Some(Norm::Rms) => x.f_rms_norm(&width, norm_weight, cell.eps)?,
+        Some(Norm::Layer) => x.f_layer_norm(width, norm_weight, norm_bias, eps, true)?,
+        Some(Norm::Rms) => x.f_rms_norm(width, norm_weight, cell.eps)?,
     };
     let p = read.f_linear(weight, bias)?.f_unsqueeze(TIME)?;
     Ok(kernels::run(kernel, &[Some(&p), Some(h), None], &[number(positive), number(false)])?.split_off(1))

@@ -29,25 +29,26 @@ pub struct Forward<'a> {
 /// Multiplies.
 pub fn forward(context: &Context, shape: &Shape, buffers: Forward) -> Result<(), Error> {
     let Shape { rows, input, output } = *shape;
+    let Forward { x, weight, bias, y } = buffers;
     if rows > MOST {
         return Err(Error::new(NAME, format!("x must have at most {MOST} rows, got {rows}")));
     }
     for (name, letters, expected, got) in [
-        ("x", "M*I", rows * input, buffers.x.len()),
-        ("weight", "O*I", output * input, buffers.weight.len()),
-        ("bias", "O", output, buffers.bias.map_or(output, <[f32]>::len)),
-        ("y", "M*O", rows * output, buffers.y.len()),
+        ("x", "M*I", rows * input, x.len()),
+        ("weight", "O*I", output * input, weight.len()),
+        ("bias", "O", output, bias.map_or(output, <[f32]>::len)),
+        ("y", "M*O", rows * output, y.len()),
     ] {
         Error::check(NAME, name, letters, expected, got)?;
     }
     let blocks = output.div_ceil(BLOCK);
-    let threads = if buffers.weight.len() < PARALLEL_FROM { 1 } else { context.parallel().threads() };
+    let threads = if weight.len() < PARALLEL_FROM { 1 } else { context.parallel().threads() };
     let pass = Pass {
         shape: *shape,
-        x: buffers.x.as_ptr(),
-        weight: buffers.weight.as_ptr(),
-        bias: buffers.bias.map_or(null(), <[f32]>::as_ptr),
-        y: buffers.y.as_mut_ptr(),
+        x: x.as_ptr(),
+        weight: weight.as_ptr(),
+        bias: bias.map_or(null(), <[f32]>::as_ptr),
+        y: y.as_mut_ptr(),
     };
     let tasks = threads.min(blocks);
     context.parallel().run(tasks, &|task| {
