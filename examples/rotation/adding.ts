@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { axis, nn, type Tensor, tensor } from 'quarterturn'
 import { draws } from './draws.js'
 import { evaluate, SequenceModel, trainModel } from './sequence-model.js'
-import { claim, command, type Outcome, type Study } from './study.js'
+import { claim, command, type Outcome, type Study } from '../study/study.js'
 
 export interface AddingSettings {
   time: number

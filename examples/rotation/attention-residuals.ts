@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { axis, grad, scope, type Tensor } from 'quarterturn'
 import { letterLoss, pairsOfLetters, readLetters } from './letters.js'
 import { evaluate, SequenceModel, trainModel } from './sequence-model.js'
-import { claim, command, type Outcome, type Study } from './study.js'
+import { claim, command, type Outcome, type Study } from '../study/study.js'
 
 export interface AttentionResidualsSettings {
   layers: number

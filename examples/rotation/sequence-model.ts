@@ -1,6 +1,6 @@
 // What the studies train: a stack between an input and an output map, and one loop that trains it.
 import { axis, grad, nn, noGrad, optim, scope, type Tensor } from 'quarterturn'
-import { processorSeconds } from './study.js'
+import { processorSeconds } from '../study/study.js'
 
 export interface SequenceModelOptions extends axis.StackOptions {
   /** Values per step, or `{ tokens }` for that many symbols. */

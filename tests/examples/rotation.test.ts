@@ -9,7 +9,7 @@ import { characters } from '../../examples/rotation/characters.js'
 import { copy } from '../../examples/rotation/copy.js'
 import { digits, readMnist } from '../../examples/rotation/digits.js'
 import { grid } from '../../examples/rotation/grid.js'
-import { type Outcome, runStudy, type Study } from '../../examples/rotation/study.js'
+import { type Outcome, runStudy, type Study } from '../../examples/study/study.js'
 
 let folder: string
 beforeEach(() => {
