@@ -1,6 +1,6 @@
 //! Columns side by side: the rows of a matrix from the columns of a table.
 use crate::error::Fault;
-use crate::memory::in_huge_pages;
+use crate::memory::filled;
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -31,8 +31,6 @@ impl Element for f32 {
 
 /// Rows of the matrix must fit the cache while column after column is written to them.
 const PART: usize = 32 * 1024;
-/// The alignment of the matrix, that of libtorch's tensors.
-const ALIGN: usize = 64;
 
 impl Numbers<'_> {
     fn len(self) -> usize {
@@ -52,15 +50,7 @@ pub fn interleave<T: Element>(columns: &[Numbers]) -> Result<(Vec<u8>, Range<usi
     }
     let too_much = || Fault::argument(format!("memory does not hold a matrix of {rows} rows and {width} columns"));
     let size = rows.checked_mul(width * size_of::<T>()).ok_or_else(too_much)?;
-    let mut bytes: Vec<u8> = Vec::new();
-    bytes.try_reserve_exact(size.saturating_add(ALIGN)).map_err(|_| too_much())?;
-    let start = bytes.as_ptr().align_offset(ALIGN);
-    bytes.resize(start, 0);
-    let spare = &mut bytes.spare_capacity_mut()[..size];
-    in_huge_pages(spare);
-    // SAFETY: places for values of T may be made of places for bytes; the alignment is that of T or more, so nothing is left out.
-    let (_, places, _) = unsafe { spare.align_to_mut::<MaybeUninit<T>>() };
-    if size > 0 {
+    let make = |places: &mut [MaybeUninit<T>]| {
         let height = (PART / (width * size_of::<T>())).max(1);
         places.par_chunks_mut(height * width).enumerate().for_each(|(part, places)| {
             let from = part * height;
@@ -72,10 +62,9 @@ pub fn interleave<T: Element>(columns: &[Numbers]) -> Result<(Vec<u8>, Range<usi
                 }
             }
         });
-    }
-    // SAFETY: each element of each row has been written.
-    unsafe { bytes.set_len(start + size) };
-    Ok((bytes, start..start + size))
+    };
+    // SAFETY: each element of each row is written.
+    unsafe { filled::<T>(size / size_of::<T>(), make) }.ok_or_else(too_much)
 }
 
 fn write<T: Element>(places: &mut [MaybeUninit<T>], column: usize, width: usize, values: impl Iterator<Item = f64>) {
@@ -87,6 +76,7 @@ fn write<T: Element>(places: &mut [MaybeUninit<T>], column: usize, width: usize,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::ALIGN;
 
     fn matrix<const N: usize>((bytes, range): (Vec<u8>, Range<usize>)) -> Vec<[u8; N]> {
         assert_eq!(bytes[range.clone()].as_ptr().align_offset(ALIGN), 0);

@@ -1,4 +1,5 @@
-//! Readers of data files. No tensor, no JavaScript: bytes come in, columns of numbers and text go out, or matrices of them.
+//! Readers of data files, and augmentation of images. No tensor, no JavaScript: bytes come in, columns of numbers and text go out, or matrices of them.
+pub mod augment;
 pub mod csv;
 mod error;
 mod interleave;

@@ -20,7 +20,7 @@ pub fn read_rows(file: &File, offset: u64, size: usize, rows: &[u64]) -> Result<
         let mut done = 0;
         while done < rows.len() {
             let first = rows[done];
-            let run = rows[done..].iter().zip(first..).take_while(|(row, next)| *row == next).count();
+            let run = rows[done..].iter().zip(first..=u64::MAX).take_while(|(row, next)| *row == next).count();
             let at = first.checked_mul(size as u64).and_then(|bytes| bytes.checked_add(offset)).ok_or_else(too_much)?;
             read_at(file, &mut out[done * size..(done + run) * size], at)?;
             done += run;

@@ -34,6 +34,7 @@ pub use error::{Code, Failure, Fault};
 pub use memory::trim;
 pub use op::{Op, names};
 pub use panics::text as panic_text;
+pub use philox::block as philox_block;
 pub use queue::park;
 pub use slots::count as slots;
 pub use staging::Bytes;

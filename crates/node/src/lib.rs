@@ -1,4 +1,5 @@
 //! The addon: converts between JavaScript and the engine, and contains panics. No formula, no loop over time.
+pub mod augment;
 pub mod data;
 mod environment;
 mod reply;
