@@ -14,6 +14,8 @@ export interface G2pOptions {
   seed?: number
   /** Width of the embeddings and of the two LSTMs. @default 256 */
   width?: number
+  /** What else the model is made of (default: two LSTMs of 2 layers without attention, as in 2014). */
+  model?: Partial<models.EncoderDecoderConfig>
   /** Words of the test part that are tried. @default all */
   testWords?: number
   /** Hypotheses kept by the beam search. @default 4 */
@@ -58,15 +60,16 @@ export async function g2p(options: G2pOptions = {}): Promise<G2pResult> {
   const training = options.tokens === undefined ? words.training : shareOf(words.training, options.tokens / epochs)
   const test = testWords === undefined ? words.test : everyNth(words.test, testWords)
 
-  const model = new models.EncoderDecoder({ ...vocabularies(words.training), width, numLayers: LAYERS })
+  const model = new models.EncoderDecoder({
+    ...{ ...vocabularies(words.training), width, numLayers: LAYERS },
+    ...options.model,
+  })
   const loader = model.loader(pairs(training), { batch: BATCH, seed })
   const parameters = model.parameters().reduce((sum, { size }) => sum + size, 0)
   say(
     `Words     ${count(training.length)} to learn from, ${count(words.validation.length)} to watch, ${count(test.length)} for the test (CMU pronouncing dictionary)`,
   )
-  say(
-    `Model     two LSTMs of ${LAYERS} × ${width}, ${(parameters / 1e6).toPrecision(2)} M parameters; the source is read from its end`,
-  )
+  say(`Model     ${described(model.config)}, ${(parameters / 1e6).toPrecision(2)} M parameters`)
   say(
     `Training  ${epochs} × ${count(countTokens(training))} letters and phonemes, ${minutes} min at most; batches of ${BATCH}, AdamW, clipped at ${CLIP}\n`,
   )
@@ -113,6 +116,12 @@ export async function g2p(options: G2pOptions = {}): Promise<G2pResult> {
     answers: best,
     unknown: (await answer(model, unknown, beam)).map(({ entry, phonemes }) => ({ word: entry.word, phonemes })),
   }
+}
+
+function described({ width, numLayers, bidirectional, attention, reversed }: models.EncoderDecoderConfig): string {
+  const read = bidirectional ? 'read both ways' : `read from its ${reversed ? 'end' : 'beginning'}`
+  const attends = attention === 'none' ? '' : ` with ${attention} attention`
+  return `two LSTMs of ${numLayers} × ${width}${attends}; the source is ${read}`
 }
 
 /** What beam search (or, with `beam` 1, the greedy search) makes of words. */

@@ -1,9 +1,9 @@
 // Study 1, the adding problem (Hochreiter and Schmidhuber 1997): the sum of two marked numbers among T.
 import { fileURLToPath } from 'node:url'
 import { axis, nn, type Tensor, tensor } from 'quarterturn'
-import { draws } from './draws.js'
-import { evaluate, SequenceModel, trainModel } from './sequence-model.js'
+import { draws } from '../study/draws.js'
 import { claim, command, type Outcome, type Study } from '../study/study.js'
+import { evaluate, SequenceModel, trainModel } from './sequence-model.js'
 
 export interface AddingSettings {
   time: number

@@ -1,9 +1,9 @@
 // Study 11, Attention Residuals (arXiv 2603.15031) against the plain residual stream and static weights, in a small deep language model.
 import { fileURLToPath } from 'node:url'
 import { axis, grad, scope, type Tensor } from 'quarterturn'
+import { claim, command, type Outcome, type Study } from '../study/study.js'
 import { letterLoss, pairsOfLetters, readLetters } from './letters.js'
 import { evaluate, SequenceModel, trainModel } from './sequence-model.js'
-import { claim, command, type Outcome, type Study } from '../study/study.js'
 
 export interface AttentionResidualsSettings {
   layers: number

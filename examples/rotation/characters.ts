@@ -1,9 +1,9 @@
 // Study 6, a character model: LSTM, minLSTM and Transformer, each given the same time, at three contexts.
 import { fileURLToPath } from 'node:url'
 import { axis } from 'quarterturn'
+import { claim, command, type Outcome, type Study } from '../study/study.js'
 import { letterLoss, pairsOfLetters, readLetters } from './letters.js'
 import { evaluate, SequenceModel, trainModel, widthFor } from './sequence-model.js'
-import { claim, command, type Outcome, type Study } from '../study/study.js'
 
 export interface CharactersSettings {
   /** Letters of a batch: B = tokens / context. */

@@ -1,9 +1,9 @@
 // Study 2, copy memory (Arjovsky et al. 2016): ten symbols are repeated after T blanks; biases of the gates for long memories against zeros.
 import { fileURLToPath } from 'node:url'
 import { axis, nn, type Tensor, tensor } from 'quarterturn'
-import { draws } from './draws.js'
-import { evaluate, SequenceModel, trainModel } from './sequence-model.js'
+import { draws } from '../study/draws.js'
 import { claim, command, type Outcome, type Study } from '../study/study.js'
+import { evaluate, SequenceModel, trainModel } from './sequence-model.js'
 
 export interface CopySettings {
   blanks: number

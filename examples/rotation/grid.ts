@@ -1,9 +1,9 @@
 // Study 12, the grid: six carriers along time × six along depth, at equal parameters and equal time, on one language task.
 import { fileURLToPath } from 'node:url'
 import { axis } from 'quarterturn'
+import { claim, command, type Outcome, type Study } from '../study/study.js'
 import { letterLoss, pairsOfLetters, readLetters } from './letters.js'
 import { evaluate, SequenceModel, trainModel, widthFor } from './sequence-model.js'
-import { claim, command, type Outcome, type Study } from '../study/study.js'
 
 export interface GridSettings {
   layers: number

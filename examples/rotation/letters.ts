@@ -1,7 +1,7 @@
 // The language task of the studies: fiction of the Brown corpus, letter by letter, in windows of one length.
 import { nn, type Tensor, tensor } from 'quarterturn'
 import { readBrown, splitTexts } from '../brown/corpus.js'
-import { draws } from './draws.js'
+import { draws } from '../study/draws.js'
 
 export interface Letters {
   /** Symbols. */

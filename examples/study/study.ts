@@ -17,10 +17,15 @@ export interface Study<S extends object = object> {
   settings: S
   variants: Record<string, (seed: number, settings: S) => Promise<Outcome>>
   /** What the means say, one line each; a claim that does not hold is said as such. */
-  verdicts(mean: (variant: string, measure: string) => number, settings: S): string[]
+  verdicts(mean: Mean, settings: S): string[]
   /** Another table than variants by measures. */
-  table?(mean: (variant: string, measure: string) => number): string
+  table?(mean: Mean): string
+  /** A picture for the page, as SVG, and what it shows. */
+  figure?(mean: Mean): { svg: string; about: string }
 }
+
+/** The mean over the seeds of a measure, or of one point of a curve. */
+export type Mean = (variant: string, measure: string, point?: number) => number
 
 export interface StudyOptions {
   seeds?: number
@@ -60,7 +65,10 @@ export async function runStudy<S extends object>(
       write(file, `${JSON.stringify({ name: study.name, settings: study.settings, runs }, null, 1)}\n`)
     }
   }
-  write(join(folder, `${study.name}.md`), markdown(study, runs, seeds))
+  const mean: Mean = (variant, measure, point) => average(valuesOf(runs, variant, measure, point))
+  const figure = study.figure?.(mean)
+  if (figure !== undefined) write(join(folder, `${study.name}.svg`), figure.svg)
+  write(join(folder, `${study.name}.md`), markdown(study, runs, seeds, mean, figure?.about))
   return runs
 }
 
@@ -92,13 +100,18 @@ function valuesOf(runs: Runs, variant: string, measure: string, point = 0): numb
 
 const average = (values: readonly number[]): number => values.reduce((sum, x) => sum + x, 0) / values.length
 
-function markdown<S extends object>(study: Study<S>, runs: Runs, seeds: number): string {
+function markdown<S extends object>(
+  study: Study<S>,
+  runs: Runs,
+  seeds: number,
+  mean: Mean,
+  figure: string | undefined,
+): string {
   const all = Object.values(runs).flatMap((run) => Object.values(run))
   const lengths = new Map<string, number>()
   for (const outcome of all)
     for (const [name, value] of Object.entries(outcome)) lengths.set(name, typeof value === 'number' ? 0 : value.length)
   const measures = [...lengths.keys()].filter((name) => lengths.get(name) === 0)
-  const mean = (variant: string, measure: string): number => average(valuesOf(runs, variant, measure))
   const spread = (values: number[]): string => {
     if (values.length === 0) return '–'
     const deviation = Math.sqrt(average(values.map((x) => (x - average(values)) ** 2)))
@@ -111,6 +124,7 @@ function markdown<S extends object>(study: Study<S>, runs: Runs, seeds: number):
     `# ${study.title}`,
     study.about,
     `Settings: \`${JSON.stringify(study.settings)}\`. Mean ± standard deviation over ${seeds} seeds.`,
+    ...(figure === undefined ? [] : [`![${figure}](${study.name}.svg)`]),
     [`| | ${measures.join(' | ')} |`, `| --- |${measures.map(() => ' --- |').join('')}`, ...rows].join('\n'),
     ...[...lengths].flatMap(([name, length]) =>
       length > 0 ? curve(Object.keys(study.variants), runs, name, length) : [],
