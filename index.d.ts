@@ -20,6 +20,36 @@ export declare class BytePairEncoder {
 /** Has the search of this token stop after its present step; without `wanted`, forgets that it was asked for. */
 export declare function abort(token: number, wanted: boolean): void
 
+/** A batch: its float32 elements are staged. */
+export interface AugmentedBatch {
+  staging: number
+  /** The share of each row in its mixture; empty without mixing. */
+  shares: Float64Array
+}
+
+/** How images lie in their bytes, and what is done to them: see `quarterturn_data::augment::Plan`. */
+export interface Augmenting {
+  channels: number
+  height: number
+  width: number
+  channelsLast: boolean
+  /** Whether the bytes are those of the rows alone, in their order. */
+  gathered: boolean
+  padding: number
+  cropHeight: number
+  cropWidth: number
+  flip: number
+  brightness: number
+  contrast: number
+  saturation: number
+  mean: Array<number>
+  std: Array<number>
+  cut: number
+  /** Probability, least and greatest area, least and greatest ratio; absent or empty: nothing is erased. */
+  erase: Array<number>
+  mixup: number
+}
+
 /** How byte pairs are trained. */
 export interface BytePairTraining {
   size: number
@@ -63,6 +93,13 @@ export interface CsvOptions {
 export interface CsvTable {
   rows: number
   columns: Array<CsvColumn>
+}
+
+/** What random numbers follow from. */
+export interface Drawing {
+  keyLow: number
+  keyHigh: number
+  epoch: number
 }
 
 /** Numbers of the pieces of texts, one after another, and where those of each text end. */
@@ -109,6 +146,9 @@ export declare function readCsv(options: CsvOptions): Promise<CsvTable>
 
 /** Copies bytes aside and names them, for `fromBytes` and `save`. */
 export declare function stage(bytes: Uint8Array): number
+
+/** Makes the images of rows. The bytes must not change before the promise is settled. */
+export declare function stageAugmented(pixels: Uint8Array, rows: Uint32Array, given: Augmenting, drawing: Drawing): Promise<AugmentedBatch>
 
 /** Stages equally long columns side by side: the elements of a matrix [rows, columns] of float64, or of float32. */
 export declare function stageColumns(columns: Array<NumberColumn>, float64: boolean): number
