@@ -1,10 +1,10 @@
-// Our side of train/g2p (`part` "error": the whole of examples/g2p, with a seed) and of train/g2p-time (`part` "step": its training step,
+// Our side of train/g2p (`part` "error": the whole of examples/g2p, with a seed), of seq2seq/g2p (`part` "words": its longer run) and of train/g2p-time (`part` "step": its training step,
 // on batches that are written to a file for the other side).
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { grad, models, optim, scope, type Tensor } from 'quarterturn'
 import { readDictionary } from '../../examples/g2p/dictionary.js'
-import { g2p, pairs, vocabularies } from '../../examples/g2p/g2p.js'
+import { g2p, LONGER, pairs, vocabularies } from '../../examples/g2p/g2p.js'
 import { options, serve, spread } from './common.js'
 
 const EPOCHS = 4
@@ -12,7 +12,7 @@ const BATCH = 128
 const KEPT = 320
 
 interface Given {
-  part: 'error' | 'step'
+  part: 'error' | 'words' | 'step'
   seed: number
   batches: string
   clip: number
@@ -27,6 +27,17 @@ async function serveError(): Promise<void> {
   const measure = async () => {
     const result = await g2p({ seed: given.seed, minutes: 1e6, progress: false })
     return 100 * result.greedy.symbols
+  }
+  await serve({ measure })
+}
+
+/** The time that there is for it: the learning rate comes down within that on any machine. */
+const MINUTES = 60
+
+async function serveWords(): Promise<void> {
+  const measure = async () => {
+    const result = await g2p({ ...LONGER, seed: given.seed, minutes: MINUTES, progress: false })
+    return 100 * result.beam.sequences
   }
   await serve({ measure })
 }
@@ -69,4 +80,5 @@ async function serveStep(): Promise<void> {
   await serve({ step, measure: async () => EPOCHS * loader.length })
 }
 
-await (given.part === 'error' ? serveError() : serveStep())
+const parts = { error: serveError, words: serveWords, step: serveStep }
+await parts[given.part]()

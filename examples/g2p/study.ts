@@ -2,7 +2,7 @@
 import { fileURLToPath } from 'node:url'
 import type { models } from 'quarterturn'
 import { claim, command, type Outcome, type Study } from '../study/study.js'
-import { g2p } from './g2p.js'
+import { EPOCH, g2p, LONGER } from './g2p.js'
 
 export interface PronunciationSettings {
   width: number
@@ -15,12 +15,11 @@ export interface PronunciationSettings {
   testWords: number
 }
 
-const EPOCH = 1.83e6
 /** Yao and Zweig 2015: LSTMs without attention, from the plain one to the best. */
 const PUBLISHED = { phonemes: '5–8 %', words: '23–30 %' }
 
 export function pronunciation(given: Partial<PronunciationSettings> = {}): Study<PronunciationSettings> {
-  const settings = { width: 256, tokens: 4 * EPOCH, longTokens: 12 * EPOCH, beam: 4, testWords: 0, ...given }
+  const settings = { width: 256, tokens: 4 * EPOCH, longTokens: LONGER.tokens, beam: 4, testWords: 0, ...given }
   const run =
     (tokens: number, model: Partial<models.EncoderDecoderConfig>) =>
     async (seed: number, { width, beam, testWords }: PronunciationSettings): Promise<Outcome> => {
@@ -34,7 +33,6 @@ export function pronunciation(given: Partial<PronunciationSettings> = {}): Study
         'nats per phoneme': result.loss,
       }
     }
-  const attending = { attention: 'multiplicative', bidirectional: true, dropout: 0.2, labelSmoothing: 0.1 } as const
   return {
     name: 'seq2seq-pronunciation',
     title: 'Letters to phonemes',
@@ -42,7 +40,7 @@ export function pronunciation(given: Partial<PronunciationSettings> = {}): Study
     settings,
     variants: {
       'as in 2014': run(settings.tokens, {}),
-      'both directions, attention, three times as long': run(settings.longTokens, attending),
+      'both directions, attention, three times as long': run(settings.longTokens, LONGER.model),
     },
     verdicts: (mean) => {
       const words = (variant: string): number => mean(variant, 'word error, beam, %')

@@ -159,7 +159,8 @@ async function trainAnew(
       onStep: (_, run) => {
         if (progress() >= 1) run.stop()
       },
-      onEpochEnd: ({ metrics }) => {
+      onEpochEnd: ({ metrics }, run) => {
+        if (progress() >= 1) run.stop() // an epoch may be too short for a sample of its steps
         const perplexity = Math.exp(metrics.validationLoss as number)
         curve.push({ seconds: processorSeconds() - begin, perplexity })
       },
