@@ -36,6 +36,14 @@ export interface Selection {
   readonly start: number | undefined
 }
 
+/** The pass of a loader over its rows, from which random numbers follow. */
+export interface Pass {
+  /** Epochs of the loader before this one. */
+  readonly epoch: number
+  /** The seed of the loader, a whole number below 2⁶⁴. */
+  readonly seed: string
+}
+
 /** Rows from which a loader makes batches: those of arrays are kept in the engine; others are made or read when a batch asks for them. */
 export abstract class Rows {
   abstract readonly rows: number
@@ -47,7 +55,7 @@ export abstract class Rows {
 
 /** Rows that must be waited for: `read` gives what makes the tensor of a batch, to be called once. */
 export abstract class DistantRows extends Rows {
-  abstract read(selection: Selection): Promise<() => Tensor>
+  abstract read(selection: Selection, pass: Pass): Promise<() => Tensor>
 
   override batch(): Tensor {
     throw new ArgumentError('Loader: these rows must be read first', { op: 'Loader' })

@@ -122,13 +122,25 @@ export class ImageRows extends DistantRows {
     return [channels, height, width]
   }
 
-  override async read({ rows }: Selection): Promise<() => Tensor> {
-    const { height, width, channels, dtype, device: place } = this.#layout
+  /** @internal Where batches are put. */
+  get device(): Device {
+    return this.#layout.device
+  }
+
+  /** @internal The bytes of some pictures, [B, H, W, C]. */
+  async pixels(rows: Int32Array): Promise<Uint8Array<ArrayBuffer>> {
+    const { height, width, channels } = this.#layout
     const size = height * width * channels
     const pixels = new Uint8Array(rows.length * size)
     await all(Array.from(rows), async (row, i) => {
       pixels.set(await decode(this.#sharp, this.files[row] as string, this.#layout), i * size)
     })
+    return pixels
+  }
+
+  override async read({ rows }: Selection): Promise<() => Tensor> {
+    const { height, width, channels, dtype, device: place } = this.#layout
+    const pixels = await this.pixels(rows)
     return () => {
       const shape = [rows.length, height, width, channels]
       const planes = tensor(pixels, { dtype: 'uint8', shape, device: place }).permute([0, 3, 1, 2])

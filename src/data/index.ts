@@ -1,7 +1,8 @@
 // Tables, datasets and loaders.
 
+export type { Augmentation } from './augmentation.js'
 export type { DistantWindows } from './distant-windows.js'
-export { DistantRows, type FieldData, type Row, Rows, type Selection } from './field.js'
+export { DistantRows, type FieldData, type Pass, type Row, Rows, type Selection } from './field.js'
 export { type FileRows, openRows, type RowLayout } from './file-rows.js'
 export type { ColumnarOptions } from './gathered.js'
 export { type ImageFolder, type ImageFolderOptions, type ImageRows, imageFolder } from './image-folder.js'

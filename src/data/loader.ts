@@ -1,5 +1,5 @@
 // Loader: batches over arrays, made in the engine, in an order that a saved state continues exactly.
-import { ArgumentError, CheckpointError, OutOfRangeError, ShapeError } from '../errors.js'
+import { ArgumentError, CheckpointError } from '../errors.js'
 import { type DeviceLike, device } from '../tensor/device.js'
 import { checkDType, type DType } from '../tensor/dtype.js'
 import { Pace } from '../tensor/pace.js'
@@ -8,8 +8,11 @@ import { Generator, type GeneratorState, generator } from '../tensor/random.js'
 import { scope } from '../tensor/scope.js'
 import { whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
-import { list as checkList, object } from './check.js'
+import type { Augmentation } from './augmentation.js'
+import { AugmentedRows, type MixedMaker, mixLabels } from './augmented-rows.js'
+import { object } from './check.js'
 import { DistantRows, type FieldData, makeField, type Rows, type Selection } from './field.js'
+import { checkSubset, commonRows, unknownField } from './loader-fields.js'
 import { batches, makeOrder, type Order } from './order.js'
 
 export type Fields = Readonly<Record<string, FieldData>>
@@ -32,7 +35,9 @@ export interface LoaderOptions<F extends Fields> {
   padding?: { readonly [K in keyof F]?: number }
   /** Element types by field (default: int64 for whole numbers, float32 for others, bool; typed arrays and tensors keep theirs). */
   dtypes?: { readonly [K in keyof F]?: DType }
-  /** How many batches may be queued ahead of the engine, and how many more are read ahead where rows lie in files. @default 2 */
+  /** What is done to the images of a field when a batch asks for them, off the JavaScript thread: crops, mirror images, … */
+  augment?: { readonly [K in keyof F]?: Augmentation }
+  /** How many batches may be queued ahead of the engine, and how many more are read or augmented ahead. @default 2 */
   prefetch?: number
   /** The rows that are gone through, for example a part that `splitByHash` gave (default: all). */
   rows?: ArrayLike<number>
@@ -96,6 +101,7 @@ export class Loader<F extends Fields> implements AsyncIterable<Batch<F>> {
       bucketBy = [],
       padding = {},
       dtypes = {},
+      augment = {},
       prefetch = 2,
     } = options
     if (typeof fields !== 'object' || fields === null)
@@ -109,7 +115,9 @@ export class Loader<F extends Fields> implements AsyncIterable<Batch<F>> {
     this.#prefetch = whole(prefetch, 'prefetch', 'Loader', 1, 64)
     const paddings = padding as Record<string, number | undefined>
     const types = dtypes as Record<string, DType | undefined>
-    for (const name of [...Object.keys(paddings), ...Object.keys(types)]) {
+    const augments = object(augment, 'augment', 'Loader') as Record<string, Augmentation | undefined>
+    const mixed = Object.values(augments).flatMap((each) => each?.mixup?.labels ?? [])
+    for (const name of [paddings, types, augments].flatMap(Object.keys).concat(mixed)) {
       if (!Object.hasOwn(fields, name)) throw unknownField(name, fields)
     }
     this.#fields = Object.entries(fields).map(([name, data]) => {
@@ -118,6 +126,8 @@ export class Loader<F extends Fields> implements AsyncIterable<Batch<F>> {
           op: 'Loader',
           got: name,
         })
+      const augmentation = augments[name]
+      if (augmentation !== undefined) return [name, new AugmentedRows(name, data, augmentation, place)]
       const dtype = types[name] === undefined ? undefined : checkDType(types[name], 'Loader')
       return [name, makeField(name, data, { device: place, dtype, padding: paddings[name] })]
     })
@@ -248,9 +258,10 @@ export class Loader<F extends Fields> implements AsyncIterable<Batch<F>> {
       rows: subset === undefined ? ordered : ordered.map((row) => subset[row] as number),
       start: this.#shuffle || this.#keys !== undefined || subset !== undefined ? undefined : start,
     }
-    const makers = this.#fields.map(([name, field]): [string, (() => Tensor) | Promise<() => Tensor>] => [
+    const pass = { epoch: this.#epoch, seed: this.#start.seed }
+    const makers = this.#fields.map(([name, field]): [string, MixedMaker | Promise<MixedMaker>] => [
       name,
-      field instanceof DistantRows ? field.read(selection) : () => field.batch(selection),
+      field instanceof DistantRows ? field.read(selection, pass) : () => field.batch(selection),
     ])
     if (!makers.some(([, maker]) => maker instanceof Promise)) return makers as Makers
     const all = Promise.all(makers.map(async ([name, maker]): Promise<Makers[number]> => [name, await maker]))
@@ -262,6 +273,8 @@ export class Loader<F extends Fields> implements AsyncIterable<Batch<F>> {
     return scope(() => {
       const batch: Record<string, Tensor | number> = {}
       for (const [name, make] of makers) batch[name] = make()
+      for (const [, { mixing }] of makers)
+        if (mixing !== undefined) batch[mixing.labels] = mixLabels(batch[mixing.labels] as Tensor, mixing)
       batch.step = step
       return batch as Batch<F>
     })
@@ -283,50 +296,4 @@ export class Loader<F extends Fields> implements AsyncIterable<Batch<F>> {
 }
 
 /** What makes the tensors of a batch, by field. */
-type Makers = (readonly [name: string, make: () => Tensor])[]
-
-function checkSubset(rows: ArrayLike<number>, available: number): Int32Array {
-  const list = Int32Array.from(checkList(rows, 'rows', 'Loader'), Number)
-  const wrong = list.findIndex((row, i) => row !== rows[i] || row < 0 || row >= available)
-  if (wrong >= 0) {
-    const got = String(rows[wrong])
-    throw new OutOfRangeError(`Loader: rows must be whole numbers from 0 to ${available - 1}, got ${got}`, {
-      op: 'Loader',
-      expected: `0 … ${available - 1}`,
-      got,
-    })
-  }
-  if (list.length === 0)
-    throw new ArgumentError('Loader: rows names no row', { op: 'Loader', expected: 'rows', got: 'none' })
-  return list
-}
-
-function commonRows(fields: readonly [string, Rows][]): number {
-  const [first, ...others] = fields
-  if (first === undefined)
-    throw new ArgumentError('Loader: at least one field is needed', { op: 'Loader', expected: 'fields', got: 'none' })
-  const [name, { rows }] = first
-  for (const [other, field] of others) {
-    if (field.rows !== rows) {
-      throw new ShapeError(
-        `Loader: fields must have equally many rows: ${name} has ${rows}, ${other} has ${field.rows}`,
-        {
-          op: 'Loader',
-          expected: String(rows),
-          got: String(field.rows),
-        },
-      )
-    }
-  }
-  if (rows === 0) throw new ArgumentError('Loader: there are no rows', { op: 'Loader', expected: 'rows', got: 'none' })
-  return rows
-}
-
-function unknownField(name: string, fields: Fields): ArgumentError {
-  const known = Object.keys(fields).join(', ')
-  return new ArgumentError(`Loader: there is no field ${name}; the fields are ${known}`, {
-    op: 'Loader',
-    expected: known,
-    got: name,
-  })
-}
+type Makers = (readonly [name: string, make: MixedMaker])[]
