@@ -6,25 +6,25 @@ import { CheckpointError, FileError } from '../errors.js'
 import { loadCheckpointFile, saveSafetensors } from '../tensor/file.js'
 import type { Tensor } from '../tensor/index.js'
 import { writeWhole } from '../tensor/whole-file.js'
-import { Vocabulary } from '../text/index.js'
+import { type Codec, Vocabulary } from '../text/index.js'
 import { refused as refusedArgument } from './check.js'
 
 const VERSION = 1
 const WEIGHTS = 'model.safetensors'
 
-export interface SavedModel<C> {
+export interface SavedModel<C, V extends Vocabulary | Codec = Vocabulary> {
   /** The class that loads it. */
   kind: string
   /** Its options. */
   config: C
-  vocabularies: Record<string, Vocabulary>
+  vocabularies: Record<string, V>
   state: Map<string, Tensor>
 }
 
 /** Writes each file whole or not at all. The weights carry a fingerprint of the others, so that files of two models are not taken for one. */
 export async function saveFolder(
   folder: string,
-  { kind, config, vocabularies, state }: SavedModel<object>,
+  { kind, config, vocabularies, state }: SavedModel<object, Vocabulary | Codec>,
 ): Promise<void> {
   checkFolder(folder, 'save')
   const files = new Map([['config.json', text({ quarterturn: VERSION, kind, ...config })]])
@@ -36,15 +36,16 @@ export async function saveFolder(
 }
 
 /**
- * What `saveFolder` wrote.
+ * What `saveFolder` wrote; `read` makes of JSON what a file of `vocabularies` holds.
  *
  * @throws FileError (`ERR_IO`) where a file cannot be read; CheckpointError (`ERR_CHECKPOINT`) where it is damaged, of another kind or of another model.
  */
-export async function loadFolder<C>(
+export async function loadFolder<C, V extends Vocabulary | Codec = Vocabulary>(
   folder: string,
   kind: string,
   vocabularies: readonly string[],
-): Promise<SavedModel<C>> {
+  read: (json: unknown) => V = (json) => new Vocabulary(json as string[]) as V,
+): Promise<SavedModel<C, V>> {
   checkFolder(folder, 'load')
   const files = new Map<string, string>()
   for (const name of ['config.json', ...vocabularies.map((name) => `${name}.json`)]) {
@@ -72,9 +73,7 @@ export async function loadFolder<C>(
   return {
     kind,
     config: config as C,
-    vocabularies: Object.fromEntries(
-      vocabularies.map((name) => [name, new Vocabulary(parse(`${name}.json`) as string[])]),
-    ),
+    vocabularies: Object.fromEntries(vocabularies.map((name) => [name, read(parse(`${name}.json`))])),
     state: tensors,
   }
 }

@@ -38,3 +38,12 @@ export {
   type TextClassifierOptions,
   type VocabularyOptions,
 } from './text-classifier.js'
+export type { LearntCodecOptions } from './translator/codecs.js'
+export {
+  type TranslateOptions,
+  type Translation,
+  Translator,
+  type TranslatorOptions,
+  type TranslatorScores,
+  type WrittenText,
+} from './translator/translator.js'

@@ -92,9 +92,12 @@ const instances: Record<string, object> = {
     new models.EncoderDecoder({ source: vocabulary, target: vocabulary, ...own, numLayers: 1, attention: 'additive' }),
   ]),
 }
+const codec = new text.SymbolCodec(text.letters, vocabulary)
+instances.translator = new models.Translator({ source: codec, target: codec, ...own, numLayers: 1 })
 for (const [name, model] of Object.entries(instances)) {
   const scores = ['score', 'perplexity', 'rescore', 'sentenceVector', 'forward', 'encode', 'loss']
-  const pairs = ['pairs', 'ensemble'].includes(name) ? scores : []
+  const written = ['translate', 'evaluate', ...scores]
+  const pairs = ['pairs', 'ensemble', 'translator'].includes(name) ? written : []
   for (const key of [
     'predict',
     'generate',

@@ -18,7 +18,8 @@ const models: string[] = []
 for (const entry of readdirSync(new URL('models/', src), { recursive: true })) {
   const name = String(entry).replaceAll('\\', '/')
   if (!name.endsWith('.ts')) continue
-  if ((await readFile(new URL(`models/${name}`, src), 'utf8')).includes('  save(folder: string)')) models.push(name)
+  if (/^ {2}(async )?save\(folder: string\)/m.test(await readFile(new URL(`models/${name}`, src), 'utf8')))
+    models.push(name)
 }
 
 it('every model has an example', async () => {
@@ -75,4 +76,8 @@ const learnt: Record<string, (written: unknown[]) => void> = {
   },
   'models/tabular-regressor.ts': ([prices]) => expect((prices as number[])[0]).toBeCloseTo(5.5, 0),
   'models/text-classifier.ts': ([label]) => expect(label).toBe('good'),
+  'models/translator/translator.ts': (written) => {
+    expect(written.slice(0, 2)).toEqual(['La maison est petite.', 5])
+    expect(written[2]).toBeCloseTo(100, 6)
+  },
 }

@@ -36,16 +36,17 @@ export interface Hypothesis {
   attention?: number[][]
 }
 
-/** Rows (sources × beam) that are decoded together. */
+/** Rows (sources × beam) that are decoded together, and the symbols of sources that they read. */
 const ROWS = 1024
+const SYMBOLS = 2 ** 16
 
 /** See `EncoderDecoder.decode`. */
 export async function decode(
   writer: Writer,
   sources: readonly Symbols[],
   given: DecodeOptions,
+  op = 'decode',
 ): Promise<Hypothesis[][]> {
-  const op = 'decode'
   const { maxLength, prefix, ...options } = taken(given, op)
   const { beam = 1, attention = false } = options
   const ids = sourceIds(writer, sources, op)
@@ -59,7 +60,7 @@ export async function decode(
   const mode = new Mode(writer)
   for (const rows of batchesOf(
     ids.map(({ length }) => length),
-    () => Math.floor(ROWS / beam),
+    (length) => Math.floor(Math.min(ROWS, SYMBOLS / length) / beam),
   )) {
     const limits = rows.map((row) => maxLength ?? limitOf((ids[row] as number[]).length))
     const batch = rows.map((row) => ids[row] as number[])
