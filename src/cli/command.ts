@@ -1,10 +1,12 @@
 // What a command of the command line is, and what it may use.
 import type { ParseArgsConfig } from 'node:util'
 
-/** Where a command writes: results to `out`, everything else to `err`. */
+/** Where a command reads and writes: results to `out`, everything else to `err`. */
 export interface Terminal {
   out(text: string): unknown
   err(text: string): unknown
+  /** What a command reads that is given nothing else to read. */
+  input: (AsyncIterable<Uint8Array | string> | Iterable<Uint8Array | string>) & { isTTY?: boolean; destroy?(): unknown }
   /** Whether results may be coloured: a terminal that wants it, and no `NO_COLOR`. */
   color: boolean
 }

@@ -18,5 +18,6 @@ function wantsColor(): boolean {
 process.exitCode = await run(process.argv.slice(2), {
   out: (text) => process.stdout.write(text),
   err: (text) => process.stderr.write(text),
+  input: process.stdin,
   color: wantsColor(),
 })

@@ -1,37 +1,27 @@
 // quarterturn pronounce: what a trained model makes of words.
 import { styleText } from 'node:util'
 import type { Hypothesis } from '../models/index.js'
-import { type Command, count, Failure, UsageError } from './command.js'
+import { type Command, Failure, UsageError } from './command.js'
+import { beamOf, checkBeam, decodingHelp, decodingOptions, modelAndRest } from './decoding.js'
 
 export const pronounce: Command = {
   summary: 'pronounce words with a trained model',
   positionals: 'MODEL-FOLDER WORD...',
-  options: {
-    beam: { type: 'string', short: 'b' },
-    all: { type: 'boolean', short: 'a' },
-    json: { type: 'boolean' },
-  },
-  describe: {
-    beam: 'hypotheses kept by beam search; 1 is greedy (default 4)',
-    all: 'show every hypothesis, best first, with its probability',
-    json: 'one JSON object per word',
-  },
+  options: decodingOptions,
+  describe: decodingHelp('word', 'probability'),
   notes: [
     '`npm start` trains such a model and saves it in models/g2p.',
     'Example: quarterturn pronounce models/g2p seabright',
   ].join('\n'),
 
   async run(args, terminal) {
-    const [folder, ...words] = args.positionals
-    if (folder === undefined)
-      throw new UsageError('pronounce: name the folder of a model, then words\nTry: quarterturn pronounce --help')
+    const { folder, rest: words } = modelAndRest('pronounce', args, 'words')
     if (words.length === 0)
       throw new UsageError(`pronounce: name at least one word after ${folder}\nTry: quarterturn pronounce --help`)
-    const beam = count(args, 'beam', 4)
+    const beam = beamOf(args)
     const { EncoderDecoder } = await import('../models/index.js') // the engine is loaded only by commands that use it
     const model = await EncoderDecoder.load(folder)
-    const widest = model.target.size - 1
-    if (beam > widest) throw new UsageError(`pronounce: --beam must be at most ${widest} for this model, got ${beam}`)
+    checkBeam('pronounce', beam, model.target)
     const letters = words.map((word) => [...word.toLowerCase()])
     for (const [i, word] of words.entries()) checkWord(word, letters[i] as string[], model.source)
     const found = await model.decode(letters, { beam })

@@ -7,9 +7,10 @@ import { type Arguments, type Command, Failure, type Terminal, UsageError } from
 import { cuda } from './cuda.js'
 import { doctor } from './doctor.js'
 import { pronounce } from './pronounce.js'
+import { translate } from './translate.js'
 import { version } from './version.js'
 
-const commands: Readonly<Record<string, Command>> = { pronounce, doctor, bench, cuda }
+const commands: Readonly<Record<string, Command>> = { pronounce, translate, doctor, bench, cuda }
 
 /** Runs one command line. The exit codes: 0 done, 1 failed, 2 wrong usage. */
 export async function run(argv: readonly string[], terminal: Terminal): Promise<number> {

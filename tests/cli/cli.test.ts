@@ -4,13 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { manualSeed, models, text } from 'quarterturn'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { run } from '../../src/cli/run.js'
+import { cliWith } from './terminal.js'
 
-async function cli(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
-  const [out, err]: [string[], string[]] = [[], []]
-  const code = await run(argv, { out: (text) => out.push(text), err: (text) => err.push(text), color: false })
-  return { code, out: out.join(''), err: err.join('') }
-}
+const cli = (...argv: string[]) => cliWith([], ...argv)
 
 let folder: string
 let model: models.EncoderDecoder
@@ -32,6 +28,7 @@ describe('help and usage', () => {
     const { code, out, err } = await cli(...argv)
     expect({ code, err }).toEqual({ code: 0, err: '' })
     expect(out).toMatch(/pronounce MODEL-FOLDER WORD/)
+    expect(out).toMatch(/translate MODEL-FOLDER \[TEXT\.\.\.\]/)
     expect(out).toMatch(/doctor/)
   })
 
@@ -41,7 +38,7 @@ describe('help and usage', () => {
     expect(err).toBe((await cli('--help')).out)
   })
 
-  it.each([[['pronounce', '--help']], [['help', 'pronounce']], [['--help', 'pronounce']]])(
+  it.each([[['pronounce', '--help']], [['help', 'translate']], [['--help', 'translate']]])(
     '%j explains its options',
     async (argv) => {
       const { code, out } = await cli(...argv)
@@ -62,6 +59,8 @@ describe('help and usage', () => {
     [['--frobnicate'], /no option --frobnicate/],
     [['pronounce'], /name the folder of a model/],
     [['pronounce', 'x'], /name at least one word/],
+    [['translate'], /translate: name the folder of a model, then texts/],
+    [['translate', '--beam', '0', 'x', 'y'], /--beam must be a whole number ≥ 1, got 0/],
     [['pronounce', '--bean', '3', 'x', 'y'], /Unknown option '--bean'/],
     [['pronounce', '--beam', 'wide', 'x', 'y'], /--beam must be a whole number ≥ 1, got wide/],
     [['doctor', '--json=maybe'], /json/],

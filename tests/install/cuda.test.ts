@@ -61,6 +61,7 @@ async function install() {
   const code = await run(['cuda', 'install'], {
     out: (text) => out.push(text),
     err: (text) => err.push(text),
+    input: [],
     color: false,
   })
   return { code, out: out.join(''), err: err.join('') }
