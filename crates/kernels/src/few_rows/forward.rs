@@ -43,13 +43,8 @@ pub fn forward(context: &Context, shape: &Shape, buffers: Forward) -> Result<(),
     }
     let blocks = output.div_ceil(BLOCK);
     let threads = if weight.len() < PARALLEL_FROM { 1 } else { context.parallel().threads() };
-    let pass = Pass {
-        shape: *shape,
-        x: x.as_ptr(),
-        weight: weight.as_ptr(),
-        bias: bias.map_or(null(), <[f32]>::as_ptr),
-        y: y.as_mut_ptr(),
-    };
+    let pass =
+        Pass { shape: *shape, x: x.as_ptr(), weight: weight.as_ptr(), bias: bias.map_or(null(), <[f32]>::as_ptr), y: y.as_mut_ptr() };
     let tasks = threads.min(blocks);
     context.parallel().run(tasks, &|task| {
         let units = share(blocks, tasks, task);
