@@ -1,21 +1,13 @@
 // What the classifiers share: a recurrent net that reads a sequence, a head over its labels, loss, optimizer and answers.
-import { ArgumentError } from '../errors.js'
 import * as nn from '../nn/index.js'
 import { adamW, type OptimizerFactory } from '../optim/index.js'
 import { ahead, cat, type Tensor } from '../tensor/index.js'
 import { whole } from '../tensor/shape.js'
 import type { Outputs } from '../train/index.js'
 import { Mode } from '../train/mode.js'
+import { type Classified, checkLabels, classified, labelId } from './labels.js'
 
-/** What a classifier makes of one input. */
-export interface Classified {
-  /** The most probable label. */
-  label: string
-  /** Its probability. */
-  probability: number
-  /** Those of all labels. */
-  probabilities: Record<string, number>
-}
+export type { Classified }
 
 export interface ClassifierOptions {
   /** Width of each direction of the LSTM. @default 64 */
@@ -68,18 +60,8 @@ export abstract class Classifier extends nn.Module {
   ) {
     super()
     const op = new.target.name
-    if (
-      !Array.isArray(labels) ||
-      labels.length < 2 ||
-      new Set(labels).size !== labels.length ||
-      labels.some((label) => typeof label !== 'string')
-    )
-      throw new ArgumentError(`${op}: labels must be at least two different strings`, {
-        op,
-        got: Array.isArray(labels) ? `${labels.length}` : typeof labels,
-      })
+    this.labels = checkLabels(labels, op)
     whole(width, 'width', op, 1)
-    this.labels = [...labels]
     this.sizes = { width, numLayers, dropout }
     this.rnn = new nn.LSTM(inputs, width, { numLayers, bidirectional: true, dropout: numLayers > 1 ? dropout : 0 })
     this.head = new nn.Linear(4 * width, labels.length)
@@ -107,17 +89,7 @@ export abstract class Classifier extends nn.Module {
 
   /** The number of a label. */
   protected labelId(label: string): number {
-    const id = this.labels.indexOf(label)
-    if (id >= 0) return id
-    const op = this.constructor.name
-    throw new ArgumentError(
-      `${op}: there is no label ${typeof label === 'string' ? JSON.stringify(label) : typeof label}; the labels are ${this.labels.join(', ')}`,
-      {
-        op,
-        expected: this.labels.join(', '),
-        got: typeof label === 'string' ? label : typeof label,
-      },
-    )
+    return labelId(this.labels, label, this.constructor.name)
   }
 
   /** Answers by rows that `batch` makes tensors of, ahead of training that may be under way. */
@@ -137,22 +109,8 @@ export abstract class Classifier extends nn.Module {
       )
       const values = await probabilities.data()
       probabilities.dispose()
-      for (let i = 0; i < rows.length; i++)
-        answers.push(
-          this.#answer(values.subarray(i * this.labels.length, (i + 1) * this.labels.length) as Float32Array),
-        )
+      answers.push(...classified(this.labels, values as Float32Array))
     }
     return answers
-  }
-
-  #answer(probabilities: Float32Array): Classified {
-    let best = 0
-    for (let i = 1; i < probabilities.length; i++)
-      if ((probabilities[i] as number) > (probabilities[best] as number)) best = i
-    return {
-      label: this.labels[best] as string,
-      probability: probabilities[best] as number,
-      probabilities: Object.fromEntries(this.labels.map((label, i) => [label, probabilities[i] as number])),
-    }
   }
 }

@@ -10,6 +10,7 @@ export {
   type NextSymbol,
   type Unit,
 } from './language-model.js'
+export * from './residual/index.js'
 export type { Moments } from './scale.js'
 export {
   type Found,
