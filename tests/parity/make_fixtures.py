@@ -1,4 +1,5 @@
-"""Writes the fixtures of the parity tests: what PyTorch computes for cases.jsonl, the promotion grid, the layers, the optimizers and their schedules.
+"""Writes the fixtures of the parity tests: what PyTorch computes for cases.jsonl, the promotion grid, the layers, encoder-decoders with attention, the optimizers and
+their schedules.
 
     python tests/parity/make_fixtures.py            (torch 2.11.0 and safetensors; takes a few seconds)
 
@@ -23,6 +24,7 @@ from layers import layer_tensors  # noqa: E402
 from optimizers import optimizer_tensors, schedule_rows  # noqa: E402
 from promotion import grid  # noqa: E402
 from reference import DTYPES, NAMES, REFERENCE  # noqa: E402
+from seq2seq import seq2seq_tensors  # noqa: E402
 
 HERE = Path(__file__).parent
 FIXTURES = HERE / "fixtures"
@@ -179,5 +181,6 @@ if __name__ == "__main__":
     safetensors.torch.save_file(tensors, FIXTURES / "layers.safetensors", metadata={"made": made})
     print("layers.safetensors", (FIXTURES / "layers.safetensors").stat().st_size, "bytes")
     safetensors.torch.save_file(optimizer_tensors(), FIXTURES / "optimizers.safetensors", metadata={"made": json.dumps(VERSIONS)})
+    safetensors.torch.save_file(seq2seq_tensors(), FIXTURES / "seq2seq.safetensors", metadata={"made": json.dumps(VERSIONS)})
     write("schedules.json", {"rows": schedule_rows()}, "rows")
     write("promotion.json", {"rows": grid(numbers)}, "rows")
