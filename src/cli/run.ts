@@ -3,6 +3,7 @@ import { type ParseArgsConfig, parseArgs, styleText } from 'node:util'
 import { QuarterturnError } from '../errors.js'
 import { editDistance } from '../text/edit-distance.js'
 import { bench } from './bench/bench.js'
+import { classify } from './classify.js'
 import { type Arguments, type Command, Failure, type Terminal, UsageError } from './command.js'
 import { cuda } from './cuda.js'
 import { doctor } from './doctor.js'
@@ -10,7 +11,7 @@ import { pronounce } from './pronounce.js'
 import { translate } from './translate.js'
 import { version } from './version.js'
 
-const commands: Readonly<Record<string, Command>> = { pronounce, translate, doctor, bench, cuda }
+const commands: Readonly<Record<string, Command>> = { pronounce, translate, classify, doctor, bench, cuda }
 
 /** Runs one command line. The exit codes: 0 done, 1 failed, 2 wrong usage. */
 export async function run(argv: readonly string[], terminal: Terminal): Promise<number> {

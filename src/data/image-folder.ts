@@ -1,16 +1,16 @@
 // imageFolder: pictures in one folder for each class, decoded when a batch asks for them.
-import { readdir, readFile, stat } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ArgumentError, DataError } from '../errors.js'
 import { tensor } from '../tensor/create.js'
 import { type Device, type DeviceLike, device } from '../tensor/device.js'
-import { type Shape, whole } from '../tensor/shape.js'
+import type { Shape } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { list, object } from './check.js'
 import { DistantRows, type Selection } from './field.js'
-import { optional } from './optional.js'
+import { checkPicture, decode, loadSharp, type PictureLayout, type Sharp } from './picture.js'
 import { fileError } from './source.js'
 
 export interface ImageFolderOptions {
@@ -42,8 +42,6 @@ export interface ImageFolder {
 }
 
 const op = 'imageFolder'
-type Sharp = typeof import('sharp')
-const fits: readonly string[] = ['cover', 'contain', 'fill']
 
 /**
  * The PNG and JPEG files in the sub-folders of a folder (and in theirs), each sub-folder being a class, by the optional package `sharp`. Files are sorted by their
@@ -65,7 +63,7 @@ const fits: readonly string[] = ['cover', 'contain', 'fill']
 export async function imageFolder(folder: string | URL, options: ImageFolderOptions): Promise<ImageFolder> {
   const layout = checked(options)
   const root = checkFolder(folder)
-  const sharp = (await optional('sharp', op, () => import('sharp'))).default as unknown as Sharp['default']
+  const sharp = await loadSharp(op)
   const classes = options.classes === undefined ? await subFolders(root) : [...options.classes]
   const found = await Promise.all(classes.map((name) => pictures(join(root, name))))
   let files = found.flat()
@@ -73,7 +71,7 @@ export async function imageFolder(folder: string | URL, options: ImageFolderOpti
   const skipped: { file: string; reason: string }[] = []
   if (options.bad === 'skip') {
     const reasons = await all(files, (file) =>
-      decode(sharp, file, layout).then(
+      decode(sharp, file, layout, op).then(
         () => undefined,
         (error: Error) => error.message,
       ),
@@ -88,11 +86,9 @@ export async function imageFolder(folder: string | URL, options: ImageFolderOpti
   return { images: new ImageRows(files, sharp, layout), labels, classes, skipped }
 }
 
-interface Layout {
+interface Layout extends PictureLayout {
   height: number
   width: number
-  channels: 1 | 3 | 4
-  fit: 'cover' | 'contain' | 'fill'
   dtype: 'float32' | 'uint8'
   device: Device
 }
@@ -101,11 +97,11 @@ interface Layout {
 export class ImageRows extends DistantRows {
   /** The file of each row. */
   readonly files: readonly string[]
-  readonly #sharp: Sharp['default']
+  readonly #sharp: Sharp
   readonly #layout: Layout
 
   /** @internal */
-  constructor(files: readonly string[], sharp: Sharp['default'], layout: Layout) {
+  constructor(files: readonly string[], sharp: Sharp, layout: Layout) {
     super()
     this.files = files
     this.#sharp = sharp
@@ -133,7 +129,8 @@ export class ImageRows extends DistantRows {
     const size = height * width * channels
     const pixels = new Uint8Array(rows.length * size)
     await all(Array.from(rows), async (row, i) => {
-      pixels.set(await decode(this.#sharp, this.files[row] as string, this.#layout), i * size)
+      const { data } = await decode(this.#sharp, this.files[row] as string, this.#layout, op)
+      pixels.set(data, i * size)
     })
     return pixels
   }
@@ -147,41 +144,6 @@ export class ImageRows extends DistantRows {
       return (dtype === 'uint8' ? planes : planes.to('float32').div(255)) as Tensor
     }
   }
-}
-
-/** The bytes of a picture, [H, W, C]. */
-async function decode(sharp: Sharp['default'], file: string, layout: Layout): Promise<Uint8Array> {
-  const { height, width, channels, fit } = layout
-  const content = await readFile(file).catch((cause) => {
-    throw fileError(file, cause, op)
-  })
-  // sharp goes by the content and knows many formats more, some of which refer to other files.
-  const kind = kindOf(content)
-  const named = /\.png$/i.test(file) ? 'PNG' : 'JPEG'
-  if (kind !== named)
-    throw bad(file, content.length === 0 ? 'it is empty' : `it is ${kind ?? 'no picture'}, not ${named}`)
-  try {
-    const picture = sharp(content, { failOn: 'error', autoOrient: true })
-      .resize(width, height, { fit, background: { r: 0, g: 0, b: 0, alpha: 1 } })
-      .toColourspace(channels === 1 ? 'b-w' : 'srgb')
-    const { data, info } = await (channels === 4 ? picture.ensureAlpha() : picture.removeAlpha())
-      .raw({ depth: 'uchar' })
-      .toBuffer({ resolveWithObject: true })
-    if (data.length !== height * width * channels) throw new Error(`it has ${info.channels} channels`)
-    return data
-  } catch (cause) {
-    throw bad(file, (cause as Error).message.split('\n', 1)[0] as string, cause)
-  }
-}
-
-function kindOf(content: Uint8Array): 'PNG' | 'JPEG' | undefined {
-  const starts = (...bytes: number[]) => bytes.every((byte, i) => content[i] === byte)
-  if (starts(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a)) return 'PNG'
-  return starts(0xff, 0xd8, 0xff) ? 'JPEG' : undefined
-}
-
-function bad(file: string, what: string, cause?: unknown): DataError {
-  return new DataError(`${op}: ${file}: ${what}`, { op, expected: 'a PNG or JPEG file', cause })
 }
 
 /** What `each` gives for all items, a few at a time: enough for all threads, not so many that files or memory run out. */
@@ -239,11 +201,8 @@ function checked(options: ImageFolderOptions): Layout {
     classes,
     bad = 'error',
   } = object(options, 'options', op)
-  const [height, width] = typeof size === 'object' && size !== null ? size : [size, size]
   const wrong = (name: string, expected: string, got: unknown) =>
     new ArgumentError(`${op}: ${name} must be ${expected}, got ${String(got)}`, { op, expected, got: String(got) })
-  if (!fits.includes(fit)) throw wrong('fit', fits.join(', '), fit)
-  if (![1, 3, 4].includes(channels)) throw wrong('channels', '1, 3 or 4', channels)
   if (dtype !== 'float32' && dtype !== 'uint8') throw wrong('dtype', "'float32' or 'uint8'", dtype)
   if (bad !== 'error' && bad !== 'skip') throw wrong('bad', "'error' or 'skip'", bad)
   if (classes !== undefined) {
@@ -253,11 +212,11 @@ function checked(options: ImageFolderOptions): Layout {
     )
     if (odd !== undefined || names.length === 0) throw wrong('classes', 'names of sub-folders, each once', odd)
   }
+  const { height, width, ...rest } = checkPicture({ size, fit, channels }, op)
   return {
-    height: whole(height, 'size', op, 1, 2 ** 14),
-    width: whole(width, 'size', op, 1, 2 ** 14),
-    channels,
-    fit,
+    ...rest,
+    height: height as number,
+    width: width as number,
     dtype,
     device: device(options.device ?? 'cpu', op),
   }

@@ -153,6 +153,24 @@ test('bad files: an error of their batch by name, or left out and counted', asyn
   await expect(run()).rejects.toMatchObject({ code: 'ERR_IO', got: 'ENOENT' })
 })
 
+test('readImage: one picture as planes, as it is or at a size, as the folder gives it', async () => {
+  const file = join(folder, 'one.png')
+  const noise = Uint8Array.from({ length: 5 * 4 * 3 }, (_, i) => (i * 7919) % 256)
+  await sharp(noise, { raw: { width: 5, height: 4, channels: 3 } })
+    .png()
+    .toFile(file)
+  const own = await data.readImage(file)
+  const planes = [0, 1, 2].flatMap((c) => Array.from({ length: 20 }, (_, i) => noise[3 * i + c]))
+  expect([own.shape, Array.from(own.data)]).toEqual([[3, 4, 5], planes])
+  const { images } = await data.imageFolder(colours, { size: [3, 2], channels: 4, fit: 'fill', dtype: 'uint8' })
+  const same = await data.readImage(images.files[4] as string, { size: [3, 2], channels: 4, fit: 'fill' })
+  for await (const batch of new data.Loader({ images }, { rows: [4] })) {
+    expect([same.shape, Array.from(same.data)]).toEqual([[4, 3, 2], Array.from(await batch.images.data(), Number)])
+  }
+  await expect(data.readImage(join(folder, 'none.png'))).rejects.toMatchObject({ code: 'ERR_IO' })
+  await expect(data.readImage(file, { channels: 2 as 3 })).rejects.toMatchObject({ code: 'ERR_ARGUMENT' })
+})
+
 test('folders and options that cannot be used are refused by name', async () => {
   const empty = join(folder, 'empty')
   mkdirSync(join(empty, 'nothing'), { recursive: true })
