@@ -42,6 +42,7 @@ const words = [
   'state',
   'restore',
   'bucketBy',
+  'augment',
 ]
 
 it('every row has a cell for each library', () => {
