@@ -27,6 +27,7 @@ export {
   type SequenceClassifierOptions,
   type Series,
 } from './sequence-classifier.js'
+export { type LabelledRows, TabularClassifier, type TabularClassifierOptions } from './tabular-classifier.js'
 export {
   type RowBatch,
   TabularRegressor,

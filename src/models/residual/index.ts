@@ -1,8 +1,10 @@
 // The public face of residual networks.
+export type { Images } from './answers.js'
 export { Block, type BlockPath } from './block.js'
+export { DeepNet, type DeepNetOptions } from './deep-net.js'
 export { FCN } from './fcn.js'
 export type { ResNetConfig, ResNetOptions, Shortcut } from './options.js'
-export { type ImageBatch, type Images, ResNet } from './resnet.js'
+export { type ImageBatch, ResNet } from './resnet.js'
 export { ResNet1d } from './resnet1d.js'
 export type { SeriesBatch, SeriesNetworkOptions } from './series-network.js'
 export type { ResNetSizes } from './sizes.js'

@@ -1,6 +1,7 @@
 // What the blocks of residual networks are built of: convolutions as He et al. start them, and norms that may have become part of them.
 import * as nn from '../../nn/index.js'
-import type { Tensor } from '../../tensor/index.js'
+import { isFloat } from '../../tensor/dtype.js'
+import type { DType, Tensor } from '../../tensor/index.js'
 
 /**
  * A convolution that keeps the size but for its stride. It has no bias unless its norm was folded into it, and starts normal with deviation √(2 / fan out)
@@ -29,11 +30,16 @@ export function normalised(norm: Norm, x: Tensor): Tensor {
 
 /** relu(norm(x) + carry): the passes over memory that lie between two convolutions, in one place. */
 export function activated(norm: Norm, x: Tensor, carry?: Tensor): Tensor {
-  const y = normalised(norm, x)
-  return (carry === undefined ? y : y.add(carry)).relu()
+  if (norm !== undefined) return norm.forward(x, { residual: carry, relu: true })
+  return (carry === undefined ? x : x.add(carry)).relu()
 }
 
 /** The same image with its channels side by side in memory, as libtorch's convolutions on the CPU are fastest; shape and values stay. */
 export function channelsLast(x: Tensor): Tensor {
   return x.permute([0, 2, 3, 1]).clone().permute([0, 3, 1, 2])
+}
+
+/** Images as the network reads them: floats as they are, whole numbers as bytes, divided by 255. */
+export function brightness(x: Tensor, dtype: DType): Tensor {
+  return isFloat(x.dtype) ? x.to(dtype) : x.to(dtype).div(255)
 }

@@ -1,38 +1,32 @@
 // ResNet: residual networks of images, of the CIFAR and the ImageNet family, and what they are compared with.
 import type { FieldData } from '../../data/field.js'
 import { Loader } from '../../data/index.js'
-import { ArgumentError, ShapeError } from '../../errors.js'
+import { ShapeError } from '../../errors.js'
 import * as nn from '../../nn/index.js'
 import { type OptimizerFactory, sgd } from '../../optim/index.js'
-import { ahead, type DeviceLike, generator, Tensor, tensor } from '../../tensor/index.js'
+import { type DeviceLike, generator, Tensor, tensor } from '../../tensor/index.js'
 import { scope } from '../../tensor/scope.js'
 import { show } from '../../tensor/shape.js'
 import { entriesOfState, type StateDict } from '../../tensor/state-dict.js'
 import type { Outputs } from '../../train/index.js'
-import { Mode } from '../../train/mode.js'
 import { checkRecords, taken } from '../check.js'
 import { loadFolder, saveFolder } from '../folder.js'
-import { type Classified, classified } from '../labels.js'
+import type { Classified } from '../labels.js'
+import { answersOf, type Images } from './answers.js'
 import { Block } from './block.js'
 import { foldedState } from './fold.js'
-import { activated, channelsLast, convolution, type Norm, normOf } from './layers.js'
+import { activated, brightness, channelsLast, convolution, type Norm, normOf } from './layers.js'
 import { channelsOut, KIND, planOf, type ResNetConfig, type ResNetOptions, settled } from './options.js'
 import { type ResNetSizes, sizesOf } from './sizes.js'
 import { checkWalk, type WalkOptions } from './walk.js'
 
 /** A batch of images, as a `Loader` of `{ images, labels }` gives it. */
 export interface ImageBatch {
-  /** [B, C, H, W]: float32 from 0 to 1, or uint8. */
+  /** [B, C, H, W]: floats from 0 to 1, or whole numbers from 0 to 255. */
   images: Tensor
   /** int64 or int32 [B], or the shares of each class, float [B, labels]. */
   labels: Tensor
 }
-
-/** Images that are classified: a tensor [N, C, H, W], or elements and their shape, such as `readIdx` gives. */
-export type Images = Tensor | { data: Uint8Array | Float32Array; shape: readonly number[] }
-
-/** Images that are classified at once. */
-const ROWS = 64
 
 /**
  * The class of an image, by blocks that add to what they are given (He et al. 2015; 2016):
@@ -41,7 +35,7 @@ const ROWS = 64
  * ```
  * Depths 6n + 2 are those of CIFAR: a 3×3 stem and three stages of 16, 32 and 64 channels. 18, 34, 50, 101 and 152 are those of ImageNet, with the
  * keys, shapes and strides of torchvision: `loadStateDict(await loadSafetensors(file))` takes its files as they are. Images are normalised by
- * the `moments` of the options, which are saved with the model and are no part of the state dict; bytes are divided by 255 before.
+ * the `moments` of the options, which are saved with the model and are no part of the state dict; whole numbers are divided by 255 before.
  *
  * Shapes: [N, C, H, W] → logits [N, labels]. Errors: `ERR_SHAPE` for images of another kind, `ERR_CHECKPOINT` for a state of another depth, naming the
  * keys. Differs from torchvision: channels lie last in memory; values are the same.
@@ -108,7 +102,7 @@ export class ResNet extends nn.Module {
     return this.stages.flat()
   }
 
-  /** [N, C, H, W], float from 0 to 1 or uint8 → logits [N, labels]; with blocks left out, in another order, or cut for gradients. */
+  /** [N, C, H, W], floats from 0 to 1 or whole numbers to 255 → logits [N, labels]; with blocks left out, in another order, or cut for gradients. */
   forward(images: Tensor, options: WalkOptions = {}): Tensor {
     return scope(() => this.trace(images, options).logits)
   }
@@ -153,7 +147,7 @@ export class ResNet extends nn.Module {
       })
     }
     const dtype = this.fc.weight.dtype as 'float32'
-    const x = channelsLast(images.dtype === 'uint8' ? images.to(dtype).div(255) : images.to(dtype))
+    const x = channelsLast(brightness(images, dtype))
     if (moments.mean.every((mean) => mean === 0) && moments.deviation.every((deviation) => deviation === 1)) return x
     const { device } = images
     const [mean, deviation] = [moments.mean, moments.deviation].map((values) =>
@@ -190,28 +184,15 @@ export class ResNet extends nn.Module {
   ) {
     const { batch = 128, shuffle = true, seed } = taken(options, `${KIND}.loader`)
     const [{ images, labels }] = checkRecords([fields], 'fields', `${KIND}.loader`) as [typeof fields]
-    return new Loader({ images, labels }, { batch, shuffle, ...(seed === undefined ? {} : { seed }) })
+    // Bytes stay bytes: an eighth of what whole numbers take.
+    const bytes = (images as { data?: unknown })?.data instanceof Uint8Array
+    const dtypes = bytes ? ({ images: 'uint8' } as const) : {}
+    return new Loader({ images, labels }, { batch, shuffle, dtypes, ...(seed === undefined ? {} : { seed }) })
   }
 
   /** The classes of some images with their probabilities. It goes ahead of training that is under way. */
   async classify(images: Images): Promise<Classified[]> {
-    const op = `${KIND}.classify`
-    const all = images instanceof Tensor ? images : readImages(images, op)
-    if (all.rank !== 4) this.#normalised(all)
-    const answers: Classified[] = []
-    const mode = new Mode(this)
-    for (let start = 0; start < (all.shape[0] as number); start += ROWS) {
-      const probabilities = mode.run(false, () =>
-        ahead(() =>
-          this.forward(all.slice(0, start, start + ROWS).to(this.device))
-            .softmax(-1)
-            .to('float32'),
-        ),
-      )
-      answers.push(...classified(this.labels, (await probabilities.data()) as Float32Array))
-      probabilities.dispose()
-    }
-    return answers
+    return answersOf(this, images, `${KIND}.classify`)
   }
 
   /**
@@ -261,15 +242,4 @@ function withZero(logits: Tensor, absent: readonly Block[]): Tensor {
   for (const block of absent)
     for (const parameter of block.parameters()) if (parameter.requiresGrad) sum = sum.add(parameter.sum().mul(0))
   return sum
-}
-
-function readImages(images: Exclude<Images, Tensor>, op: string): Tensor {
-  const { data, shape } = taken(images, op, 'images')
-  if (!(data instanceof Uint8Array) && !(data instanceof Float32Array))
-    throw new ArgumentError(`${op}: images must be a tensor, or { data, shape } of bytes or float32`, {
-      op,
-      expected: 'a tensor',
-      got: typeof data,
-    })
-  return tensor(data, { shape: shape as number[] }) as Tensor
 }
