@@ -4,6 +4,7 @@ import { styleText } from 'node:util'
 import { QuarterturnError } from '../errors.js'
 import type { Translation, Translator, WrittenText } from '../models/index.js'
 import type { Codec } from '../text/index.js'
+import { told } from '../told.js'
 import { type Arguments, type Command, Failure, type Terminal, UsageError } from './command.js'
 import { beamOf, checkBeam, decodingHelp, decodingOptions, modelAndRest } from './decoding.js'
 
@@ -41,7 +42,9 @@ export const translate: Command = {
       for await (const { i, translation } of translated(translator, block, { beam, attention }, name)) {
         const text = block[i] as string
         if (translation.coverage === 0 && translation.source.length > 0)
-          terminal.err(`quarterturn: translate: ${name(i)}: the model knows nothing of ${JSON.stringify(text)}\n`)
+          terminal.err(
+            `quarterturn: translate: ${name(i)}: the model knows nothing of it and reads <UNK>: ${told(text)}\n`,
+          )
         terminal.out(
           args.values.json === true ? json(text, translation) : shown(text, translation, translator, args, terminal),
         )

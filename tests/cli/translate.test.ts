@@ -158,6 +158,6 @@ describe('what is wrong is said in a line or two', () => {
   it('a text of which the model knows nothing is translated all the same, and that is said', async () => {
     const { code, out, err } = await cli(at('words'), '東京')
     expect({ code, lines: out.split('\n').length }).toEqual({ code: 0, lines: 2 })
-    expect(err).toBe('quarterturn: translate: text 1: the model knows nothing of "東京"\n')
+    expect(err).toBe('quarterturn: translate: text 1: the model knows nothing of it and reads <UNK>: 東京\n')
   })
 })
