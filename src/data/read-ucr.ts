@@ -21,7 +21,7 @@ export interface UcrOptions {
 
 /** Labelled series: fields of a `Loader`. */
 export interface UcrSeries {
-  /** [N, C, T]: series, their dimensions, steps of time. */
+  /** Series, their dimensions and steps of time: [N, C, T]. */
   readonly series: { readonly data: Float32Array; readonly shape: [number, number, number] }
   /** The place of each series' class among `classes`. */
   readonly labels: Int32Array

@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { data, nn } from 'quarterturn'
 import sharp from 'sharp'
-import { afterAll, expect, test } from 'vitest'
+import { afterAll, expect, test, vi } from 'vitest'
 import { philox } from '../../src/data/order.js'
+import { native } from '../../src/native.js'
 
 const [N, C, H, W] = [24, 3, 6, 5]
 const pixels = Uint8Array.from({ length: N * C * H * W }, (_, i) => (i * 7919 + (i >> 4)) % 256)
@@ -179,6 +180,26 @@ test('pictures of a folder are decoded and augmented; a bad one is an error of i
     code: 'ERR_DATA',
     message: expect.stringContaining('3.png'),
   })
+})
+
+test('the images of an IDX file, and what is made ahead of a loop: `prefetch` batches, freed where nobody wants them', async () => {
+  const idx = Uint8Array.from([0, 0, 8, 3, 0, 0, 0, 12, 0, 0, 0, 3, 0, 0, 0, 2, ...pixels.subarray(0, 72)])
+  const made = vi.spyOn(native(), 'stageAugmented')
+  const before = native().statistics().staged
+  try {
+    const given = { images: await data.readIdx(idx) }
+    const loader = new data.Loader(given, { batch: 2, prefetch: 3, augment: { images: { flip: 1 } } })
+    for await (const batch of loader) {
+      expect(batch.images.shape).toEqual([2, 1, 3, 2])
+      const mirrored = [1, 0, 3, 2, 5, 4].map((k) => Math.fround((pixels[k] as number) / 255))
+      expect(Array.from(((await batch.images.data()) as Float32Array).subarray(0, 6))).toEqual(mirrored)
+      expect(made).toHaveBeenCalledTimes(1 + 3)
+      break
+    }
+    await expect.poll(() => native().statistics().staged).toBe(before)
+  } finally {
+    made.mockRestore()
+  }
 })
 
 test('what cannot be used is refused where the loader is made', () => {
