@@ -9,7 +9,7 @@ const HELP = `Serves a translator on this machine, measures how long its answers
 
   --model FOLDER   the translator (default: a small one that is trained at once)
   --seconds S      of each of four measurements (default 5)
-  --interval MS    from one request to the next (default 50)
+  --interval MS    from one request to the next (default 20)
   --beam N         hypotheses of a translation (default 1)
   --port P         where it listens (default: any port that is free)
   --seed N         where the random numbers start (default 1)
@@ -66,7 +66,7 @@ export interface Serving {
 
 /** Serves, measures idle, measures while another model trains, and ends. */
 export async function serving(options: ServingOptions = {}): Promise<Serving> {
-  const { model, seconds = 5, interval = 50, beam = 1, port = 0, signal, say = () => {} } = options
+  const { model, seconds = 5, interval = 20, beam = 1, port = 0, signal, say = () => {} } = options
   const pairs = smallPairs()
   const translator = model === undefined ? await small(pairs, say) : await models.Translator.load(model)
   const server = await serve(translator, { beam, port })
@@ -183,7 +183,7 @@ function parse(): ServingOptions & { seed: number; help: boolean } {
   return {
     ...(values.model !== undefined && { model: values.model }),
     seconds: number('seconds', 5, 0.1, 3600),
-    interval: number('interval', 50, 1, 10_000),
+    interval: number('interval', 20, 1, 10_000),
     beam: number('beam', 1, 1),
     port: number('port', 0, 0, 65_535),
     seed: number('seed', 1, 0),

@@ -58,7 +58,7 @@ export interface TranslatorScores {
 }
 
 const KIND = 'Translator'
-/** Texts that are cut between two turns of the event loop. */
+/** Texts that are cut or put together between two turns of the event loop. */
 const TEXTS = 256
 interface Config {
   models: SavedConfig[]
@@ -181,8 +181,10 @@ export class Translator extends nn.Module {
       op,
     )
     const results = sources.map((source, row) => this.#told([NOTHING], source, texts[row] as string))
-    for (const [i, row] of rows.entries())
+    for (const [i, row] of rows.entries()) {
+      if (i > 0 && i % TEXTS === 0) await setImmediate()
       results[row] = this.#told(found[i] as Hypothesis[], sources[row] as string[], texts[row] as string)
+    }
     return isOne ? (results[0] as Translation) : results
   }
 
