@@ -60,6 +60,31 @@ describe('translate', () => {
     expect(turns).toBeGreaterThan(5)
   })
 
+  it('decodes fewer texts together where they are long, so that no batch fills the memory', async () => {
+    const codec = text.SymbolCodec.of(['abc'], text.letters)
+    const model = new models.EncoderDecoder({
+      source: codec.vocabulary,
+      target: codec.vocabulary,
+      width: 4,
+      numLayers: 1,
+    })
+    const problem = model.problem.bind(model)
+    const shapes: (readonly number[])[] = []
+    model.problem = (source, ...rest) => {
+      shapes.push(source.shape)
+      return problem(source, ...rest)
+    }
+    const texts = Array.from({ length: 300 }, (_, i) => 'abc'.repeat(i < 200 ? 2 : 500))
+    const found = await new models.Translator({ source: codec, target: codec, model }).translate(texts, {
+      beam: 2,
+      maxLength: 2,
+    })
+    expect(found).toHaveLength(300)
+    expect(shapes.reduce((sum, [rows = 0]) => sum + rows, 0)).toBe(300)
+    for (const [rows = 0, symbols = 0] of shapes) expect(2 * rows * symbols).toBeLessThanOrEqual(2 ** 16)
+    expect(shapes.at(-1)![0]).toBeGreaterThan(150) // the short ones go together
+  })
+
   it('begins as it is told to, one beginning for all or one for each', async () => {
     for (const { text } of await translator.translate(sources, { prefix: 'une mer' })) expect(text).toMatch(/^une mer/)
     const [a, b] = await translator.translate(['the sea', 'the king'], { prefix: ['la', 'le roi'], beam: 3 })
