@@ -4,7 +4,7 @@ import { tensor } from '../tensor/create.js'
 import { needOptions } from '../tensor/options.js'
 import { record, withGrad } from '../tensor/record.js'
 import { scope } from '../tensor/scope.js'
-import { iterable } from '../tensor/shape.js'
+import { iterable, whole } from '../tensor/shape.js'
 import { entriesOfState, misfit, refuse, type StateDict } from '../tensor/state-dict.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { Variable } from '../tensor/variable.js'
@@ -15,13 +15,19 @@ export interface EMAOptions {
   decay?: number
   /** Starts with less: min(decay, (1 + n) / (10 + n)) at update n = 0, 1, … @default false */
   warmup?: boolean
+  /** The plain mean of all that was taken in, in place of `decay` and `warmup`: stochastic weight averaging (Izmailov et al. 2018). @default false */
+  equal?: boolean
+  /** Updates before the average begins: until then it is the parameters themselves. @default 0 */
+  after?: number
 }
 
 /**
  * Exponential moving averages: a ← d·a + (1 − d)·θ for every parameter, one operation per update (Polyak and Juditsky 1992; d as in Adam). They
  * start as the parameters are when it is made, and are float32 where the parameters are of half precision.
  *
- * The parameters themselves are averaged; Buffers, such as running statistics, stay the model's own. Differs from `torch.optim.swa_utils.AveragedModel`:
+ * With `equal` they are plain means: a ← (n·a + θ) / (n + 1), n updates after the first.
+ *
+ * The parameters themselves are averaged; Buffers, such as running statistics, stay the model's own: `nn.refreshStatistics` makes them fit. Differs from `torch.optim.swa_utils.AveragedModel`:
  * no second model: `use` puts the averages in place for a function, `copyTo` for good. The first update averages already (torch's first one copies).
  *
  * @example
@@ -34,6 +40,8 @@ export interface EMAOptions {
 export class EMA {
   readonly decay: number
   readonly warmup: boolean
+  readonly equal: boolean
+  readonly after: number
   readonly #parameters: readonly Variable[]
   readonly #averages: Variable[]
   #updates = 0
@@ -42,9 +50,11 @@ export class EMA {
   /** @throws ArgumentError (`ERR_ARGUMENT`) for options outside their domain, and for what is no Variable. */
   constructor(parameters: Iterable<Variable>, options: EMAOptions = {}) {
     const op = 'EMA'
-    const { decay = 0.999, warmup = false } = needOptions(options, op)
+    const { decay = 0.999, warmup = false, equal = false, after = 0 } = needOptions(options, op)
     this.decay = needNumber(decay, 'decay', op, 0, 1)
     this.warmup = needFlag(warmup, 'warmup', op)
+    this.equal = needFlag(equal, 'equal', op)
+    this.after = whole(after, 'after', op)
     this.#parameters = [...iterable(parameters, 'parameters', op)]
     if (this.#parameters.length === 0 || !this.#parameters.every((one) => one instanceof Variable)) {
       const [expected, got] = ['Variables', this.#parameters.length === 0 ? 'none' : 'something else']
@@ -63,8 +73,9 @@ export class EMA {
   /** Takes the parameters in as they are now: after each step. */
   update(): void {
     this.#free('update')
-    const n = this.#updates++
-    const decay = this.warmup ? Math.min(this.decay, (1 + n) / (10 + n)) : this.decay
+    const n = this.#updates++ - this.after
+    const decay =
+      n < 0 ? 0 : this.equal ? n / (n + 1) : this.warmup ? Math.min(this.decay, (1 + n) / (10 + n)) : this.decay
     this.#place()
     withGrad(false, () => record('average', [...this.#averages, ...this.#parameters], { weight: 1 - decay }))
   }
