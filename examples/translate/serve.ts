@@ -197,7 +197,8 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (!(error instanceof QuarterturnError) && code !== 'EADDRINUSE' && code !== 'EACCES') throw error
-    process.stderr.write(`${(error as Error).message} (${code})\n`)
+    const { message } = error as Error
+    process.stderr.write(message.includes(String(code)) ? `${message}\n` : `${message} (${code})\n`)
     process.exitCode = 1
   }
 }

@@ -141,7 +141,7 @@ export class Translator extends nn.Module {
   }
 
   /**
-   * Batches of pairs for training and validation: see `EncoderDecoder.loader`.
+   * Batches of pairs for training and validation: see `EncoderDecoder.loader`. All texts are cut at once, on the JavaScript thread.
    *
    * @throws ArgumentError (`ERR_ARGUMENT`) for an empty source and, without `<UNK>`, an unknown symbol; OutOfRangeError (`ERR_RANGE`) for a source over `maxSource`.
    */
