@@ -27,7 +27,7 @@ export interface EMAOptions {
  *
  * With `equal` they are plain means: a ← (n·a + θ) / (n + 1), n updates after the first.
  *
- * The parameters themselves are averaged; Buffers, such as running statistics, stay the model's own: `nn.refreshStatistics` makes them fit. Differs from `torch.optim.swa_utils.AveragedModel`:
+ * The parameters themselves are averaged; Buffers, such as running statistics, stay the model's own: `train.refreshStatistics` makes them fit. Differs from `torch.optim.swa_utils.AveragedModel`:
  * no second model: `use` puts the averages in place for a function, `copyTo` for good. The first update averages already (torch's first one copies).
  *
  * @example

@@ -17,6 +17,7 @@ export type { EarlyStopping, EpochRecord, History, Monitor } from './history.js'
 export * from './metrics/index.js'
 export type { FitOptions, SelfTraining } from './options.js'
 export { type Predictions, type PredictOptions, type Predictor, predict } from './predict.js'
+export { refreshStatistics } from './refresh-statistics.js'
 export {
   findLearningRate,
   type LearningRateOptions,

@@ -10,8 +10,8 @@ import { refused, taken } from '../check.js'
 import { loadFolder, saveFolder } from '../folder.js'
 import { type Classified, checkLabels } from '../labels.js'
 import { answersOf, type Images } from './answers.js'
+import { checkBatch, type ImageBatch } from './batch.js'
 import { brightness } from './layers.js'
-import type { ImageBatch } from './resnet.js'
 
 export interface DeepNetOptions {
   /** Numbers of a row, such as the pixels of an image. */
@@ -145,7 +145,8 @@ export class DeepNet extends nn.Module {
   }
 
   /** The mean cross entropy, in nats, and the logits for metrics: `metrics: { accuracy: train.accuracy() }`. */
-  loss({ images, labels }: ImageBatch): Outputs {
+  loss(batch: ImageBatch): Outputs {
+    const { images, labels } = checkBatch(batch, `${KIND}.loss`)
     const logits = this.forward(images)
     return { loss: nn.functional.crossEntropy(logits, labels), prediction: logits, target: labels }
   }

@@ -13,20 +13,13 @@ import { checkRecords, taken } from '../check.js'
 import { loadFolder, saveFolder } from '../folder.js'
 import type { Classified } from '../labels.js'
 import { answersOf, type Images } from './answers.js'
+import { checkBatch, type ImageBatch } from './batch.js'
 import { Block } from './block.js'
 import { foldedState } from './fold.js'
 import { activated, brightness, channelsLast, convolution, type Norm, normOf } from './layers.js'
 import { channelsOut, KIND, planOf, type ResNetConfig, type ResNetOptions, settled } from './options.js'
 import { type ResNetSizes, sizesOf } from './sizes.js'
 import { checkWalk, type WalkOptions } from './walk.js'
-
-/** A batch of images, as a `Loader` of `{ images, labels }` gives it. */
-export interface ImageBatch {
-  /** [B, C, H, W]: floats from 0 to 1, or whole numbers from 0 to 255. */
-  images: Tensor
-  /** int64 or int32 [B], or the shares of each class, float [B, labels]. */
-  labels: Tensor
-}
 
 /**
  * The class of an image, by blocks that add to what they are given (He et al. 2015; 2016):
@@ -157,7 +150,8 @@ export class ResNet extends nn.Module {
   }
 
   /** The mean cross entropy, in nats, and the logits for metrics: `metrics: { accuracy: train.accuracy() }`. */
-  loss({ images, labels }: ImageBatch): Outputs {
+  loss(batch: ImageBatch): Outputs {
+    const { images, labels } = checkBatch(batch, `${KIND}.loss`)
     const labelSmoothing = this.training ? this.config.labelSmoothing : 0
     const logits = this.forward(images)
     if (labels.rank === 2) {

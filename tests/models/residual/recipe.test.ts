@@ -85,7 +85,7 @@ describe('averages', () => {
     const net = new nn.Sequential(new nn.BatchNorm1d(2), new nn.Dropout(0.5)).eval()
     const [norm] = net as unknown as [nn.BatchNorm1d]
     const batches = [normal([16, 2], 3, 2), normal([16, 2], -1, 1)]
-    await nn.refreshStatistics(net, batches, (model, x) => model.forward(x))
+    await train.refreshStatistics(net, batches, (model, x) => model.forward(x))
     const means = (await Promise.all(batches.map((x) => numbersOf(x.mean(0))))) as [number[], number[]]
     expectClose(
       await numbersOf(norm.runningMean as Tensor),
@@ -101,7 +101,7 @@ describe('averages', () => {
       'variances',
     )
     expect([norm.momentum, norm.training, net.training]).toEqual([0.1, false, false])
-    await expect(nn.refreshStatistics(net, 3 as never, () => 0)).rejects.toMatchObject({ code: 'ERR_ARGUMENT' })
+    await expect(train.refreshStatistics(net, 3 as never, () => 0)).rejects.toMatchObject({ code: 'ERR_ARGUMENT' })
   })
 
   it('decayGroups parts by axes, and leaves no empty group', () => {

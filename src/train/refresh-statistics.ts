@@ -1,10 +1,10 @@
 // refreshStatistics: the running statistics of batch norms, taken anew, for weights that were averaged.
 import { ArgumentError } from '../errors.js'
+import { BatchNorm } from '../nn/batch-norm.js'
+import { Module } from '../nn/module.js'
 import { needFunction } from '../tensor/options.js'
 import { noGrad, scope } from '../tensor/scope.js'
 import { told } from '../told.js'
-import { BatchNorm } from './batch-norm.js'
-import { Module } from './module.js'
 
 /**
  * Sets the running statistics of every `BatchNorm1d` and `BatchNorm2d` of a model to the plain mean over some batches, with the weights as they are: averaged
@@ -12,7 +12,7 @@ import { Module } from './module.js'
  *
  * ```ts
  * const net = new nn.Sequential(new nn.Linear(2, 3), new nn.BatchNorm1d(3))
- * await nn.refreshStatistics(net, [normal([8, 2]), normal([8, 2])], (model, x) => model.forward(x))
+ * await train.refreshStatistics(net, [normal([8, 2]), normal([8, 2])], (model, x) => model.forward(x))
  * ```
  *
  * @param forward Computes the model's output for a batch; synchronous.

@@ -1,0 +1,20 @@
+// A batch of images and their classes.
+import type { Tensor } from '../../tensor/index.js'
+import { checkTensor } from '../../train/check.js'
+import { taken } from '../check.js'
+
+/** A batch of images, as a `Loader` of `{ images, labels }` gives it. */
+export interface ImageBatch {
+  /** [B, C, H, W]: floats from 0 to 1, or whole numbers from 0 to 255. */
+  images: Tensor
+  /** int64 or int32 [B], or the shares of each class, float [B, labels]. */
+  labels: Tensor
+}
+
+/** @throws ArgumentError unless the batch has both. */
+export function checkBatch(batch: ImageBatch, op: string): ImageBatch {
+  const { images, labels } = taken(batch, op, 'the batch')
+  checkTensor(images, 'images', op)
+  checkTensor(labels, 'labels', op)
+  return { images, labels }
+}
