@@ -1,5 +1,5 @@
 // Losses as functions: what they add to the operations, against their formulas; mistakes.
-import { grad, nn, ones, type Tensor, tensor, uniform, Variable, zeros } from 'quarterturn'
+import { full, grad, nn, ones, type Tensor, tensor, uniform, Variable, zeros } from 'quarterturn'
 import { describe, expect, test } from 'vitest'
 import { expectClose } from '../tolerances.js'
 
@@ -47,6 +47,46 @@ test('cross entropy with probabilities: one-hot ones are classes', async () => {
   const spread = F.oneHot(classes, 4).to('float64')
   await close(F.crossEntropy(logits, spread, { reduction: 'none' }).flatten(), [...expected], 'one-hot')
   expect(() => F.crossEntropy(logits, spread.slice(-1, 1))).toThrow(expect.objectContaining({ code: 'ERR_SHAPE' }))
+})
+
+// From 32,768 logits on float32 has a kernel of its own, float64 always libtorch's.
+test.each([
+  ['mean', 0, -100],
+  ['sum', 0.1, 3],
+  ['none', 0.1, -100],
+] as const)(
+  'cross entropy of many logits, %s, smoothing %d: values, gradients and their gradients are those of float64',
+  async (reduction, labelSmoothing, ignoreIndex) => {
+    const [rows, classes] = [70, 500]
+    const x = uniform([7, rows / 7, classes], -4, 4)
+    const target = tensor(
+      Array.from({ length: rows }, (_, row) => (row % 5 === 2 ? ignoreIndex : (row * 131) % classes)),
+      i64,
+    ).reshape([7, rows / 7])
+    const seen = async (logits: Variable): Promise<Float64Array[]> => {
+      const loss = F.crossEntropy(logits, target, { reduction, labelSmoothing, ignoreIndex })
+      const first = grad(loss.square().sum(), [logits], { createGraph: true }).get(logits)
+      const second = grad(first.square().sum(), [logits]).get(logits)
+      const again = grad(F.crossEntropy(logits, target, { reduction, labelSmoothing, ignoreIndex }).sum(), [
+        logits,
+      ]).get(logits)
+      const all = [loss, first, second, again]
+      return Promise.all(all.map(async (each) => (await each.to('float64').data()) as Float64Array))
+    }
+    const [got, want] = [await seen(new Variable(x)), await seen(new Variable(x.to('float64')))]
+    for (const [i, what] of ['loss', 'gradient', 'second gradient', 'gradient by the kernel'].entries()) {
+      const largest = Math.max(...(want[i] as Float64Array).map(Math.abs))
+      const scaled = (values: Float64Array | undefined): number[] =>
+        [...(values as Float64Array)].map((v) => v / largest)
+      expectClose(scaled(got[i]), scaled(want[i]), 'float32', what)
+    }
+  },
+)
+
+test('cross entropy of many logits: a class out of bounds is an error of its own, and all rows ignored give NaN', async () => {
+  const logits = zeros([128, 256])
+  await expect(F.crossEntropy(logits, full([128], 256, i64)).item()).rejects.toMatchObject({ code: 'ERR_RANGE' })
+  expect(await F.crossEntropy(logits, full([128], 9, i64), { ignoreIndex: 9 }).item()).toBeNaN()
 })
 
 test('targets may be bool or whole numbers', async () => {

@@ -2,6 +2,7 @@
 #include "common.h"
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/zeros.h>
+#include <c10/core/InferenceMode.h>
 #include <torch/csrc/autograd/autograd.h>
 
 using quarterturn::guarded;
@@ -33,3 +34,7 @@ extern "C" char *qt_grad_many(const at::Tensor *const *outputs, const at::Tensor
 }
 
 extern "C" bool qt_grad_enabled() { return at::GradMode::is_enabled(); }
+
+// What is computed until the mode ends never takes part in a gradient, and skips its bookkeeping.
+extern "C" void *qt_inference_begin() { return new c10::InferenceMode(true); }
+extern "C" void qt_inference_end(void *mode) { delete static_cast<c10::InferenceMode *>(mode); }

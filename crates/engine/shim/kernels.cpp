@@ -1,9 +1,11 @@
 // Our kernels as libtorch operations with gradients: quarterturn::lstm, gru, rnn, scan, mingru, minlstm, highway, residual_norm, residual_mlp,
-// lstm_stack, gru_stack; float32 and float64 on the CPU. The arithmetic is in crates/kernels, reached through src/kernels; here are dispatch and one autograd node
+// lstm_stack, gru_stack, cross_entropy; float32 and float64 on the CPU. The arithmetic is in crates/kernels, reached through src/kernels; here are dispatch and one autograd node
 // for all of them.
 // The library that holds this also loads into Python: torch.ops.load_library(path), torch.ops.quarterturn.lstm(...).
 #include "common.h"
 #include "packed.h"
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/GradMode.h>
@@ -71,12 +73,23 @@ struct Kernel {
   bool always;          // whether backward computes the others even where nobody wants them
   int list = -1;        // where a list of tensors begins, or -1
   int constant = -1;    // the input that has no gradient though it is of floats, or -1
+  // The gradients of the inputs by operations that have gradients themselves; without it a gradient cannot be differentiated again.
+  variable_list (*again)(const variable_list &inputs, const variable_list &grads, const std::vector<double> &attributes) = nullptr;
 
   bool has(unsigned set, size_t position) const {
     size_t last = list < 0 ? position : static_cast<size_t>(list);
     return (set >> std::min(position, last) & 1) != 0;
   }
 };
+
+// Of cross_entropy; equation: crates/kernels/src/cross_entropy.
+variable_list cross_entropy_again(const variable_list &inputs, const variable_list &grads, const std::vector<double> &attributes) {
+  const Tensor &x = inputs[0], &target = inputs[1];
+  Tensor counts = target.ne(static_cast<int64_t>(attributes[0]));
+  double even = attributes[1] / static_cast<double>(std::max<int64_t>(x.size(1), 1));
+  Tensor wanted = at::full_like(x, even).scatter(1, target.where(counts, 0).unsqueeze(1), 1 - attributes[1] + even);
+  return {(x.softmax(1) - wanted) * (grads[0] * counts).unsqueeze(1), Tensor()};
+}
 
 // In the order of src/kernels/mod.rs. Tensors come before attributes.
 const Kernel kernels[] = {
@@ -108,6 +121,8 @@ const Kernel kernels[] = {
      3, bits({5}), bits({0, 1, 2, 4}), bits({0, 1, 2, 3, 4, 5}), bits({0}), 3, -1, true, false, 5, 4},
     {"gru_stack(Tensor x, Tensor? h_0, Tensor? lengths, Tensor? masks, Tensor?[] weights, bool bidirectional=False) -> (Tensor, Tensor)",
      2, bits({4}), bits({0, 1, 3}), bits({0, 1, 2, 3, 4}), bits({0}), 2, -1, true, false, 4, 3},
+    {"cross_entropy(Tensor x, Tensor target, int ignore=-100, float smoothing=0) -> Tensor",
+     1, 0, 0, bits({0, 1}), 0, 1, -1, false, false, -1, -1, &cross_entropy_again},
 };
 
 std::string name_of(const Kernel &kernel) { return std::string(kernel.schema, strchr(kernel.schema, '(')); }
@@ -265,7 +280,7 @@ struct Node : torch::autograd::Function<Node> {
 
   static variable_list backward(AutogradContext *ctx, variable_list grads) {
     const Kernel &kernel = kernels[ctx->saved_data["kernel"].toInt()];
-    TORCH_CHECK(!at::GradMode::is_enabled(), name_of(kernel),
+    TORCH_CHECK(!at::GradMode::is_enabled() || kernel.again != nullptr, name_of(kernel),
                 ": its gradient cannot be differentiated again; compute this layer with libtorch's own operations");
     auto places = ctx->saved_data["places"].toIntVector();
     variable_list out(places.size() + 4); // also those of what is not a tensor: the kernel before, three things after
@@ -273,7 +288,14 @@ struct Node : torch::autograd::Function<Node> {
     auto saved = ctx->get_saved_variables();
     grads.resize(kernel.outputs);
     auto inputs_end = saved.end() - static_cast<std::ptrdiff_t>(kernel.outputs);
-    Call call(kernel, variable_list(saved.begin(), inputs_end), ctx->saved_data["attributes"].toDoubleVector());
+    variable_list inputs(saved.begin(), inputs_end);
+    auto attributes = ctx->saved_data["attributes"].toDoubleVector();
+    if (at::GradMode::is_enabled()) {
+      auto gradients = kernel.again(inputs, grads, attributes);
+      for (size_t i = 0; i < places.size(); ++i) out[i + 1] = gradients[static_cast<size_t>(places[i])];
+      return out;
+    }
+    Call call(kernel, inputs, attributes);
     variable_list outputs(inputs_end, saved.end());
     Tensor reserve;
     auto kept = ctx->saved_data.find("reserve");

@@ -2,7 +2,8 @@
 use crate::call::Call;
 use crate::op::Op;
 use crate::threads::Alone;
-use crate::{shim, threads};
+use crate::{crew, shim, threads};
+use quarterturn_kernels::few_rows::MOST;
 use std::cell::Cell;
 use tch::Tensor;
 
@@ -14,12 +15,14 @@ const ELEMENTS: usize = 32 << 10;
 thread_local! {
     /// Whether something large was recorded for gradients: since the last backward pass, and between that one and the one before.
     static LARGE: Cell<[bool; 2]> = const { Cell::new([false; 2]) };
+    /// Whether a team was wanted since someone began to watch; absent while nobody does.
+    static WANTED: Cell<Option<bool>> = const { Cell::new(None) };
 }
 
 /// One thread for an operation that is small, as long as it is held. A backward pass is small if nothing recorded for this one or the one
 /// before was large: a graph may have been kept.
 pub fn alone(call: &Call) -> Option<Alone> {
-    if threads::current() == 1 {
+    if threads::current() == 1 || crew::is_open() {
         return None;
     }
     let small = match call.op {
@@ -38,6 +41,34 @@ pub fn alone(call: &Call) -> Option<Alone> {
 pub fn note(call: &Call) {
     if threads::current() > 1 && shim::grad_enabled() && !is_small(call) {
         LARGE.set([true, LARGE.get()[1]]);
+    }
+}
+
+/// Runs a body, and says whether anything in it would have been quicker with libtorch's team.
+pub fn watched<T>(body: impl FnOnce() -> T) -> (T, bool) {
+    let before = WANTED.replace(Some(false));
+    let made = body();
+    (made, WANTED.replace(before) == Some(true))
+}
+
+/// Takes note of an operation, if someone watches.
+pub fn watch(call: &Call) {
+    if WANTED.get() == Some(false) && wants_team(call) {
+        WANTED.set(Some(true));
+    }
+}
+
+/// Whether several threads would do the operation quicker without a crew: what is neither small nor ours for a few rows is libtorch's.
+fn wants_team(call: &Call) -> bool {
+    let rows = |x: &Tensor, after: usize| x.size().iter().rev().skip(after).product::<i64>() <= MOST as i64;
+    match (call.op, call.optional(0)) {
+        (Op::Linear, Some(x)) if rows(x, 1) => false,
+        (Op::Lstm | Op::Gru | Op::Rnn, Some(x)) if rows(x, 1) => false,
+        // By what is read of the table.
+        (Op::Embedding, Some(weight)) => {
+            call.optional(1).is_none_or(|index| index.numel() * weight.size().last().map_or(0, |width| *width as usize) > ELEMENTS)
+        }
+        _ => !is_small(call),
     }
 }
 

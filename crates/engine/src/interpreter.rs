@@ -18,6 +18,7 @@ impl Op {
 
 /// Runs an operation and checks that both sides of the wire agree on its attributes and outputs.
 pub fn run(call: &mut Call, outputs: usize) -> Outputs {
+    effort::watch(call);
     let alone = effort::alone(call);
     let made = dispatch(call)?;
     drop(alone);

@@ -6,6 +6,7 @@ mod attributes;
 mod call;
 mod checkpoint_file;
 mod closure;
+mod crew;
 mod decode;
 mod device;
 mod effort;

@@ -13,7 +13,10 @@
 #![allow(clippy::needless_range_loop)]
 
 mod activation;
+pub mod attention;
 mod context;
+mod crew;
+pub mod cross_entropy;
 pub mod elman;
 mod error;
 pub mod few_rows;
@@ -22,6 +25,7 @@ pub mod gru;
 pub mod highway;
 mod isa;
 pub mod likeliest;
+mod log_sum;
 pub mod lstm;
 mod math;
 pub mod mingru;
@@ -38,6 +42,7 @@ mod testing;
 mod vector;
 
 pub use context::Context;
+pub use crew::Crew;
 pub use error::Error;
 pub use isa::{ISA_VARIABLE, Isa};
 pub use parallel::{Parallel, Rayon, Serial};

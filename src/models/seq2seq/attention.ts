@@ -38,11 +38,26 @@ export abstract class Attention extends nn.Module {
 
   /** Outputs of the decoder [B, L, H] → [B, L, H], and the weights [B, L, S]. */
   forward(query: Tensor, context: Tensors): { output: Tensor; weights: Tensor } {
-    const { memory, keys, mask } = taken(context, 'attention', 'context') as Record<'memory' | 'keys' | 'mask', Tensor>
-    for (const [name, x] of Object.entries({ query, memory, keys, mask })) checkTensor(x, name, 'attention')
+    const { memory, keys, mask } = checked(query, context)
     const weights = this.scores(query, keys).add(mask.unsqueeze(1)).softmax(-1)
-    return { output: this.combine.forward(cat([weights.matmul(memory), query], 2)).tanh(), weights }
+    return { output: this.combined(weights.matmul(memory), query), weights }
   }
+
+  /** The output of `forward` alone. */
+  output(query: Tensor, context: Tensors): Tensor {
+    return this.forward(query, context).output
+  }
+
+  /** d̃ of c and d, both [B, L, H]. */
+  protected combined(mean: Tensor, query: Tensor): Tensor {
+    return this.combine.forward(cat([mean, query], 2)).tanh()
+  }
+}
+
+function checked(query: Tensor, context: Tensors): Record<'memory' | 'keys' | 'mask', Tensor> {
+  const { memory, keys, mask } = taken(context, 'attention', 'context') as Record<'memory' | 'keys' | 'mask', Tensor>
+  for (const [name, x] of Object.entries({ query, memory, keys, mask })) checkTensor(x, name, 'attention')
+  return { memory, keys, mask }
 }
 
 /**
@@ -69,6 +84,13 @@ export class MultiplicativeAttention extends Attention {
 
   protected scores(query: Tensor, keys: Tensor): Tensor {
     return query.matmul(keys.transpose())
+  }
+
+  /** By the operation that keeps no weights. */
+  override output(query: Tensor, context: Tensors): Tensor {
+    const { memory, keys, mask } = checked(query, context)
+    const mean = nn.functional.scaledDotProductAttention(query, keys, memory, { mask: mask.unsqueeze(1), scale: 1 })
+    return this.combined(mean, query)
   }
 }
 

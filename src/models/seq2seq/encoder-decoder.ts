@@ -173,9 +173,13 @@ export class EncoderDecoder extends nn.Module implements Writer {
       banned: [PAD_ID],
       step: (last, before, read) => {
         const { output, state, attention: own } = this.#network.step(last, before, read, attention)
-        const { logits, weights } = this.#logits(output.unsqueeze(1), read)
-        const seen = attention ? (own ?? weights?.squeeze(1)) : undefined
-        return { logits: logits.squeeze(1), state, ...(seen && { attention: seen }) }
+        const query = output.unsqueeze(1)
+        if (!attention) {
+          const attended = this.attention?.output(query, read) ?? query
+          return { logits: this.head.forward(attended.squeeze(1)), state }
+        }
+        const { logits, weights } = this.#logits(query, read)
+        return { logits: logits.squeeze(1), state, attention: own ?? (weights as Tensor).squeeze(1) }
       },
     }
   }

@@ -1,6 +1,7 @@
 // The two attentions: their equations written out, their gradients, and PyTorch's numbers for a model that has one.
 import { grad, manualSeed, models, noGrad, normal, type Tensor, tensor, Variable } from 'quarterturn'
 import { beforeEach, describe, expect, it } from 'vitest'
+import { expectClose } from '../../tolerances.js'
 import { small } from './variants.js'
 
 beforeEach(() => void manualSeed(2))
@@ -45,6 +46,21 @@ describe.each(['additive', 'multiplicative'] as const)('%s attention', (kind) =>
         const expected = times(named['combine.weight']!, [...mean, ...d![b]![t]!]).map(Math.tanh)
         for (let i = 0; i < H; i++) expect(given![b]![t]![i]).toBeCloseTo(expected[i]!, 12)
       }
+  })
+
+  // A single query per row without gradients, as in decoding, is a kernel of its own.
+  it.each([
+    ['float64', L],
+    ['float32', L],
+    ['float32', 1],
+  ] as const)('gives the same output without the weights, in %s for %d queries', async (dtype, queries) => {
+    const attention = new kinds[kind](H).to(dtype)
+    const query = normal([B, queries, H], 0, 1, { dtype })
+    const [whole, alone] = noGrad(() => {
+      const context = attention.context(normal([B, S, H], 0, 1, { dtype }), mask.to(dtype))
+      return [attention.forward(query, context).output, attention.output(query, context)]
+    })
+    expectClose((await alone.data()) as Float32Array, (await whole.data()) as Float32Array, dtype, 'output')
   })
 
   it('has the gradients of finite differences, for what it reads and every weight', async () => {

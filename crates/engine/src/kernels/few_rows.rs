@@ -2,7 +2,8 @@
 //! What does not fit here gets `None`, and is libtorch's.
 use super::{Kernel, refused};
 use crate::error::Fault;
-use crate::shim;
+use crate::{crew, shim};
+use quarterturn_kernels::attention;
 use quarterturn_kernels::few_rows::{self, MOST, Shape};
 use quarterturn_kernels::mingru::{self, Candidate};
 use quarterturn_kernels::recurrent::Options;
@@ -53,6 +54,11 @@ fn usizes<const N: usize>(x: &Tensor) -> Option<[usize; N]> {
     sizes.try_into().ok()
 }
 
+/// Threads that need not be woken: the crew of a walk, or the one thread that is here.
+fn awake() -> Context<'static> {
+    if crew::is_open() { super::context() } else { Context::new(&Serial) }
+}
+
 /// x · weightᵀ + bias for x […, I] of at most [`MOST`] rows.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Option<Tensor>, Fault> {
     let mut sizes = x.size();
@@ -65,7 +71,31 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Opti
     *last = i64::try_from(output).unwrap_or(0);
     let mut y = fresh(&sizes)?;
     let buffers = few_rows::Forward { x: x.read(), weight: weight.read(), bias: bias.as_ref().map(Floats::read), y: write(&mut y) };
-    few_rows::forward(&Context::new(&Serial), &Shape { rows, input, output }, buffers).map_err(fault)?;
+    few_rows::forward(&awake(), &Shape { rows, input, output }, buffers).map_err(fault)?;
+    Ok(Some(y))
+}
+
+/// softmax(scale · query · keyᵀ + mask) · value for one query [B, 1, E] each, key and value [B, S, E], mask [B, 1, S].
+pub fn single_queries(query: &Tensor, key: &Tensor, value: &Tensor, mask: Option<&Tensor>, scale: f64) -> Result<Option<Tensor>, Fault> {
+    let (Some([rows, 1, width]), Some([_, positions, _]), Some([_, _, values])) = (usizes(query), usizes(key), usizes(value)) else {
+        return Ok(None);
+    };
+    let fits = usizes(key) == Some([rows, positions, width])
+        && usizes(value) == Some([rows, positions, values])
+        && mask.is_none_or(|mask| usizes(mask) == Some([rows, 1, positions]));
+    if !fits {
+        return Ok(None);
+    }
+    let Some((((query, key), value), mask)) = Floats::of(query).zip(Floats::of(key)).zip(Floats::of(value)).zip(Floats::optional(mask))
+    else {
+        return Ok(None);
+    };
+    let size = |size: usize| i64::try_from(size).unwrap_or(0);
+    let mut y = fresh(&[size(rows), 1, size(values)])?;
+    let shape = attention::Shape { rows, positions, width, values, scale: scale as f32 };
+    let mask = mask.as_ref().map(Floats::read);
+    let buffers = attention::Forward { query: query.read(), key: key.read(), value: value.read(), mask, y: write(&mut y) };
+    attention::forward(&if rows > MOST { super::context() } else { awake() }, &shape, buffers).map_err(fault)?;
     Ok(Some(y))
 }
 
@@ -100,7 +130,7 @@ pub fn minimal_step(x: &Tensor, h: &Tensor, cell: &Cell) -> Result<Option<Tensor
     let Some((norm_weight, norm_bias)) = Floats::optional(cell.norm_weight).zip(Floats::optional(cell.norm_bias)) else {
         return Ok(None);
     };
-    let context = Context::new(&Serial);
+    let context = awake();
     let mut scratch = Pool::global().take(rows * (input + output));
     let (normalised, p) = scratch.split_at_mut(rows * input);
     let read = if let Some(kind) = cell.norm {

@@ -1,4 +1,5 @@
 //! Our kernels as libtorch operations: which there are, how the interpreter runs them, and (in [`face`]) how the shim reaches them.
+mod cross_entropy;
 mod dense;
 mod face;
 pub mod few_rows;
@@ -9,7 +10,7 @@ mod view;
 
 use crate::call::Outputs;
 use crate::error::Fault;
-use crate::shim;
+use crate::{crew, shim};
 use quarterturn_kernels::{Context, Parallel, recurrent, residual_mlp};
 use std::ffi::c_char;
 use std::ptr::{null, null_mut};
@@ -31,9 +32,10 @@ pub enum Kernel {
     ResidualMlp,
     LstmStack,
     GruStack,
+    CrossEntropy,
 }
 
-const KERNELS: [Kernel; 11] = [
+const KERNELS: [Kernel; 12] = [
     Kernel::Lstm,
     Kernel::Gru,
     Kernel::Rnn,
@@ -45,6 +47,7 @@ const KERNELS: [Kernel; 11] = [
     Kernel::ResidualMlp,
     Kernel::LstmStack,
     Kernel::GruStack,
+    Kernel::CrossEntropy,
 ];
 
 /// The most outputs that a kernel has.
@@ -65,13 +68,14 @@ impl Kernel {
             Kernel::ResidualMlp => "residual_mlp",
             Kernel::LstmStack => "lstm_stack",
             Kernel::GruStack => "gru_stack",
+            Kernel::CrossEntropy => "cross_entropy",
         }
     }
 
     fn outputs(self) -> usize {
         match self {
             Kernel::Lstm | Kernel::LstmStack => 3,
-            Kernel::Highway | Kernel::ResidualMlp => 1,
+            Kernel::Highway | Kernel::ResidualMlp | Kernel::CrossEntropy => 1,
             _ => 2,
         }
     }
@@ -110,17 +114,20 @@ fn unnamed(fault: Fault) -> Fault {
     }
 }
 
-/// libtorch's own pool: a region costs a microsecond, and no second pool fights for the cores.
+/// libtorch's own pool: a region costs a microsecond, and no second pool fights for the cores. On a walk, the crew that it lends.
 struct LibtorchPool;
 
 impl Parallel for LibtorchPool {
     fn threads(&self) -> usize {
-        shim::threads()
+        crew::current().map_or_else(shim::threads, Parallel::threads)
     }
 
     fn run(&self, tasks: usize, body: &(dyn Fn(usize) + Sync)) {
         if tasks == 1 {
             return body(0);
+        }
+        if let Some(crew) = crew::current() {
+            return crew.run(tasks, body);
         }
         let done = shim::parallel(tasks, 1, |from: usize, to: usize| (from..to).for_each(body));
         if let Err(fault) = done {
@@ -201,6 +208,7 @@ impl<'a> Call<'a> {
             Kernel::ResidualNorm => residual::norm::plan(self),
             Kernel::ResidualMlp => residual::mlp::plan(self),
             Kernel::LstmStack | Kernel::GruStack => stack::plan(self),
+            Kernel::CrossEntropy => cross_entropy::plan(self),
         }
     }
 
@@ -212,6 +220,7 @@ impl<'a> Call<'a> {
             Kernel::ResidualNorm => residual::norm::forward(self, outputs, reserve),
             Kernel::ResidualMlp => residual::mlp::forward(self, packed, outputs, reserve),
             Kernel::LstmStack | Kernel::GruStack => stack::forward(self, packed, outputs, reserve),
+            Kernel::CrossEntropy => cross_entropy::forward(self, outputs, reserve),
         }
     }
 
@@ -224,6 +233,7 @@ impl<'a> Call<'a> {
             Kernel::ResidualNorm => residual::norm::backward(self, outputs, doutputs, reserve, dinputs),
             Kernel::ResidualMlp => residual::mlp::backward(self, packed, doutputs, reserve, dinputs),
             Kernel::LstmStack | Kernel::GruStack => stack::backward(self, packed, outputs, doutputs, reserve, dinputs),
+            Kernel::CrossEntropy => cross_entropy::backward(self, doutputs, reserve, dinputs),
         }
     }
 }

@@ -1,6 +1,7 @@
-//! Scaled-dot-product attention: libtorch's, or, with dropout and for empty tensors, spelled out.
+//! Scaled-dot-product attention: libtorch's, ours for single queries, or, with dropout and for empty tensors, spelled out.
 use crate::call::{Call, Outputs, kind};
 use crate::error::Fault;
+use crate::kernels::few_rows;
 use crate::ops::random;
 use tch::{Kind, Tensor};
 
@@ -10,6 +11,14 @@ pub fn scaled_dot_product(call: &mut Call) -> Outputs {
     let philox = random::stream(call)?;
     let p = call.attributes.number()?;
     let (query, key, value, mask) = (call.input(0)?, call.input(1)?, call.input(2)?, call.optional(3));
+    let scale = if scale.is_nan() { 1.0 / (query.size().last().copied().unwrap_or(1) as f64).sqrt() } else { scale };
+    if !causal
+        && !grouped
+        && p == 0.0
+        && let Some(y) = few_rows::single_queries(query, key, value, mask, scale)?
+    {
+        return Ok(vec![y]);
+    }
     // The fused form divides by the sizes of what is empty, and that ends the process; its dropout is not ours.
     let fused = p == 0.0 && ![query, key, value].iter().any(|x| x.size().contains(&0));
     // libtorch takes either a mask or `causal`, and its fused form a mask of the query's rank only.
@@ -20,16 +29,13 @@ pub fn scaled_dot_product(call: &mut Call) -> Outputs {
     };
     let causal = causal && mask.is_none();
     let mask = mask.map(|mask| ranked(&mask, query.dim())).transpose()?;
-    let scale = (!scale.is_nan()).then_some(scale);
     if fused {
         let y = Tensor::f_scaled_dot_product_attention(query, key, value, mask.as_ref(), 0.0, causal, scale, grouped)?;
         return Ok(vec![y]);
     }
     let [key, value] =
         if grouped { [repeated(key, query)?, repeated(value, query)?] } else { [key.shallow_clone(), value.shallow_clone()] };
-    #[expect(clippy::cast_precision_loss, reason = "a width")]
-    let factor = scale.unwrap_or_else(|| 1.0 / (query.size().last().copied().unwrap_or(1) as f64).sqrt());
-    let mut products = query.f_matmul(&key.f_transpose(-2, -1)?)?.f_mul_scalar(factor)?;
+    let mut products = query.f_matmul(&key.f_transpose(-2, -1)?)?.f_mul_scalar(scale)?;
     if let Some(mask) = mask {
         products = if kind(&mask)? == Kind::Bool {
             products.f_masked_fill(&mask.f_logical_not()?, f64::NEG_INFINITY)?

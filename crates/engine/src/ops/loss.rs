@@ -2,8 +2,12 @@
 use crate::call::{Call, Outputs, is_float, kind};
 use crate::device::check_range;
 use crate::error::{Code, Fault};
+use crate::kernels::{self, Kernel};
 use crate::op::Op;
-use tch::{Device, Reduction, Tensor};
+use tch::{Device, Kind, Reduction, Tensor};
+
+/// Logits from which on our kernel reads them less often than libtorch; few are computed faster there than they are handed over.
+const OURS: usize = 32 << 10;
 
 fn reduction(call: &mut Call) -> Result<Reduction, Fault> {
     match call.attributes.integer()? {
@@ -35,7 +39,17 @@ pub fn by_class(call: &mut Call) -> Outputs {
         check_range(&used, classes)?;
     }
     let whole = matches!(how, Reduction::None);
-    let loss = if call.op == Op::CrossEntropy {
+    let ours = call.op == Op::CrossEntropy && !shared && weight.is_none() && rows.numel() >= OURS;
+    let loss = if ours && rows.device() == Device::Cpu && kind(&rows)? == Kind::Float {
+        // Contiguous before it is saved, so that a gradient may be differentiated again.
+        let inputs = [Some(&rows.f_contiguous()?), Some(&wanted)];
+        let losses = kernels::run(Kernel::CrossEntropy, &inputs, &[ignore as f64, smoothing])?.swap_remove(0);
+        match how {
+            Reduction::Mean => losses.f_sum(None)?.f_div(&wanted.f_ne(ignore)?.f_sum(Kind::Float)?)?,
+            Reduction::Sum => losses.f_sum(None)?,
+            _ => losses,
+        }
+    } else if call.op == Op::CrossEntropy {
         rows.f_cross_entropy_loss(&wanted, weight, how, ignore, smoothing)?
     } else {
         rows.f_nll_loss(&wanted, weight, how, ignore)?

@@ -11,9 +11,10 @@ mod sentence;
 use crate::call::{Call, Outputs, Setting};
 use crate::error::{Code, Fault};
 use crate::program::{Repeated, unknown};
-use crate::shim;
+use crate::{crew, effort, shim};
 use candidates::Rows;
 use order::Order;
+use quarterturn_kernels::few_rows;
 use sentence::{Candidate, Sentence};
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
@@ -28,6 +29,8 @@ pub struct Search {
     last: Vec<i64>,
     states: Vec<Tensor>,
     steps: usize,
+    /// Whether steps are walks with a crew: those of few rows are, unless something in the first is libtorch's to share.
+    walks: bool,
     /// For every step [N, S], if it is wanted.
     attention: Vec<Vec<f32>>,
     positions: usize,
@@ -53,7 +56,8 @@ impl Search {
         let body = Repeated::new(program, 1 + order.states, fixed, setting(0))?;
         let sentences = (0..order.batch).map(|b| Sentence::new(&order, b)).collect();
         let last = vec![order.start; order.batch * order.beam];
-        Ok(Self { order, body, device, sentences, last, states, steps: 0, attention: Vec::new(), positions: 0 })
+        let walks = device == Device::Cpu && last.len() <= few_rows::MOST;
+        Ok(Self { order, body, device, sentences, last, states, steps: 0, walks, attention: Vec::new(), positions: 0 })
     }
 
     #[must_use]
@@ -68,6 +72,22 @@ impl Search {
 
     /// One more symbol for every hypothesis that goes on.
     pub fn advance(&mut self) -> Result<(), Fault> {
+        if !self.walks {
+            return self.step();
+        }
+        let first = self.steps == 0;
+        crew::walk(|| {
+            if !first {
+                return self.step();
+            }
+            let (done, team) = effort::watched(|| self.step());
+            self.walks = !team;
+            done
+        })?
+    }
+
+    fn step(&mut self) -> Result<(), Fault> {
+        let _inference = shim::Inference::begin();
         let rows = self.last.len();
         let number = u32::try_from(self.steps).map_err(|_| Fault::engine("too many steps"))?;
         let last = Tensor::f_from_slice(&self.last)?.f_to_device(self.device)?;

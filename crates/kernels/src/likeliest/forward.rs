@@ -1,15 +1,13 @@
 //! The likeliest entries over vectors, rows side by side.
 
 use super::{NAME, NONE, keep};
-use crate::math::exp;
+use crate::log_sum::{maximum, sum_of_exponentials};
 use crate::parallel::{row_tasks, share};
 use crate::vector::{Kernel, Vector};
 use crate::{Context, Error};
 
 /// Floats whose maximum is compared at once with the smallest entry that is kept.
 const CHUNK: usize = 64;
-/// Below this e^x is nothing beside e^0 in float32.
-const LOWEST: f32 = -87.0;
 
 /// The buffers of a pass, all the caller's.
 #[derive(Debug, Default)]
@@ -110,48 +108,4 @@ fn select(x: &[f32], values: &mut [f32], indices: &mut [u32]) -> f32 {
         }
     }
     values[0]
-}
-
-#[inline(always)]
-fn maximum(x: &[f32]) -> f32 {
-    let mut lanes = [f32::NEG_INFINITY; 16];
-    let vectors = x.chunks_exact(16);
-    let rest = vectors.remainder();
-    for vector in vectors {
-        for (lane, value) in lanes.iter_mut().zip(vector) {
-            *lane = if *value > *lane { *value } else { *lane };
-        }
-    }
-    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |most, value| if *value > most { *value } else { most })
-}
-
-/// Σ exp(x - largest), in two chains.
-#[inline(always)]
-unsafe fn sum_of_exponentials<V: Vector>(x: &[f32], largest: f32) -> f32 {
-    // SAFETY: the caller has the instruction set; reads stay within the row.
-    unsafe {
-        let center = V::splat(largest);
-        let mut sums = [V::zero(); 2];
-        let whole = x.len() - x.len() % (2 * V::LANES);
-        for at in (0..whole).step_by(2 * V::LANES) {
-            sums[0] = sums[0].add(term(V::load(x.as_ptr().add(at)), center));
-            sums[1] = sums[1].add(term(V::load(x.as_ptr().add(at + V::LANES)), center));
-        }
-        for at in (whole..x.len()).step_by(V::LANES) {
-            let len = V::LANES.min(x.len() - at);
-            sums[0] = sums[0].add(term(V::load_first(x.as_ptr().add(at), len), center).first(len));
-        }
-        sums[0].add(sums[1]).sum()
-    }
-}
-
-/// exp(x - center) for x no larger; above it is only +∞, whose sum is not finite anyway. No closure: those are not compiled for the instruction set.
-#[inline(always)]
-unsafe fn term<V: Vector>(x: V, center: V) -> V {
-    // SAFETY: passed on from the caller.
-    unsafe {
-        let lowest = V::splat(LOWEST);
-        let x = x.sub(center);
-        exp(x.clamp(lowest, V::zero())).zero_where_at_most(x, lowest)
-    }
 }
