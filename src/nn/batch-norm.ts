@@ -9,7 +9,7 @@ import { show, whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Variable } from '../tensor/variable.js'
 import { Buffer } from './buffer.js'
-import { batchNorm } from './functional.js'
+import { type BatchNormOptions, batchNorm } from './functional.js'
 import { ones, zeros } from './init.js'
 import type { ParameterOptions } from './linear.js'
 import { Module } from './module.js'
@@ -25,6 +25,9 @@ export interface BatchNormLayerOptions extends ParameterOptions {
   trackRunningStats?: boolean
 }
 
+/** What is done with the normalised values: see `nn.functional.batchNorm`. */
+export type AfterNorm = Pick<BatchNormOptions, 'residual' | 'relu'>
+
 /** What the two share; they differ in the shapes they take. */
 export abstract class BatchNorm extends Module {
   readonly weight: Variable | undefined
@@ -34,7 +37,7 @@ export abstract class BatchNorm extends Module {
   /** Training batches seen; nothing uses it, torch's files have it. */
   readonly numBatchesTracked: Buffer | undefined
   readonly eps: number
-  readonly momentum: number
+  momentum: number
 
   constructor(numFeatures: number, given: BatchNormLayerOptions = {}) {
     super()
@@ -77,7 +80,7 @@ export abstract class BatchNorm extends Module {
     for (const [key, value] of Object.entries(this)) yield [names[key] ?? key, value]
   }
 
-  protected normalise(x: Tensor, ranks: readonly number[], form: string): Tensor {
+  protected normalise(x: Tensor, after: AfterNorm, ranks: readonly number[], form: string): Tensor {
     const op = 'batchNorm'
     needTensor(x, op, 'the input')
     if (!ranks.includes(x.rank))
@@ -88,7 +91,9 @@ export abstract class BatchNorm extends Module {
       })
     const { weight, bias, runningMean, runningVar, momentum, eps } = this
     const training = this.training || runningMean === undefined
-    const y = batchNorm(x, { weight, bias, runningMean, runningVar, training, momentum, eps })
+    const { residual, relu } = needOptions(after, op)
+    const norm = { weight, bias, runningMean, runningVar, training, momentum, eps }
+    const y = batchNorm(x, { ...norm, residual, ...(relu === undefined ? {} : { relu }) })
     const { numBatchesTracked } = this
     if (this.training && numBatchesTracked !== undefined)
       scope(() => noGrad(() => void numBatchesTracked.assign(numBatchesTracked.add(1))))
@@ -112,21 +117,22 @@ function buffer(make: () => Tensor): Buffer {
  * new nn.BatchNorm1d(16).forward(zeros([8, 16])).shape   // [8, 16]
  */
 export class BatchNorm1d extends BatchNorm {
-  forward(x: Tensor): Tensor {
-    return this.normalise(x, [2, 3], '[B, C] or [B, C, T]')
+  forward(x: Tensor, after: AfterNorm = {}): Tensor {
+    return this.normalise(x, after, [2, 3], '[B, C] or [B, C, T]')
   }
 }
 
 /**
  * Batch normalisation of images, as `BatchNorm1d`: per channel over batch, height and width.
  *
- * Shapes: x [B, C, H, W] → the same.
+ * Shapes: x [B, C, H, W] → the same. `forward(x, { residual, relu: true })` is relu(norm(x) + residual), the end of a residual block, as one operation
+ * where channels lie last in memory.
  *
  * @example
  * new nn.BatchNorm2d(3).forward(zeros([8, 3, 4, 4])).shape   // [8, 3, 4, 4]
  */
 export class BatchNorm2d extends BatchNorm {
-  forward(x: Tensor): Tensor {
-    return this.normalise(x, [4], '[B, C, H, W]')
+  forward(x: Tensor, after: AfterNorm = {}): Tensor {
+    return this.normalise(x, after, [4], '[B, C, H, W]')
   }
 }

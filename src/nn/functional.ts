@@ -95,9 +95,18 @@ export interface BatchNormOptions {
   training?: boolean
   momentum?: number
   eps?: number
+  /** Added to the result, of the same shape: the shortcut of a residual block. */
+  residual?: Tensor | undefined
+  /** Whether a ReLU follows, after the addition. @default false */
+  relu?: boolean
 }
 
-/** y = (x − mean) / √(variance + eps) · weight + bias, per channel of x [B, C, …]. */
+/**
+ * y = (x − mean) / √(variance + eps) · weight + bias, per channel of x [B, C, …]; then y + residual, and relu(y), where asked for.
+ *
+ * In training, on the CPU, in float32 and with channels side by side in memory, norm, addition and ReLU are one operation of two passes each way, whose gradient
+ * cannot be differentiated again; elsewhere they are libtorch's three.
+ */
 export function batchNorm<D extends DType>(x: Tensor<D>, options: BatchNormOptions = {}): Tensor<D> {
   const {
     weight,
@@ -107,6 +116,8 @@ export function batchNorm<D extends DType>(x: Tensor<D>, options: BatchNormOptio
     training = false,
     momentum = 0.1,
     eps = 1e-5,
+    residual,
+    relu = false,
   } = needOptions(options, 'batchNorm')
   if (!training && (runningMean === undefined || runningVar === undefined)) {
     throw new ArgumentError('batchNorm: outside training runningMean and runningVar are needed', {
@@ -115,7 +126,8 @@ export function batchNorm<D extends DType>(x: Tensor<D>, options: BatchNormOptio
       got: 'none',
     })
   }
-  return call<D>('batchNorm', [x, weight, bias, runningMean, runningVar], { train: training, momentum, eps })
+  const inputs = [x, weight, bias, runningMean, runningVar, residual]
+  return call<D>('batchNorm', inputs, { train: training, momentum, eps, relu })
 }
 
 /** Zeroes each element with probability p and scales the rest by 1/(1−p); without `training` it gives x itself. */

@@ -51,6 +51,12 @@ def cross_entropy(x, a):
     return by_class(x, a, lambda *args, **options: F.cross_entropy(*args, label_smoothing=a["labelSmoothing"], **options))
 
 
+def batch_norm(x, a):
+    y = F.batch_norm(x[0], x[3], x[4], x[1], x[2], a["train"], a["momentum"], a["eps"])
+    y = y if x[5] is None else y + x[5]
+    return y.relu() if a["relu"] else y
+
+
 def by_class(x, a, fn):
     """Class axis last; a weight for each class may follow."""
     scores, target, weight = [*x, None][:3]
@@ -365,7 +371,7 @@ REFERENCE = {
     "indexSelect": lambda x, a: torch.index_select(x[0], a["dim"], whole(x[1])),
     "embedding": lambda x, a: F.embedding(whole(x[1]), x[0], None if a["paddingIndex"] == -1 else a["paddingIndex"]),
     "layerNorm": lambda x, a: F.layer_norm(x[0], a["shape"], x[1], x[2], a["eps"]),
-    "batchNorm": lambda x, a: F.batch_norm(x[0], x[3], x[4], x[1], x[2], a["train"], a["momentum"], a["eps"]),
+    "batchNorm": batch_norm,
     "groupNorm": lambda x, a: F.group_norm(x[0], a["groups"], x[1], x[2], a["eps"]),
     "rmsNorm": lambda x, a: F.rms_norm(x[0], a["shape"], x[1], None if a["eps"] == "NaN" else a["eps"]),
     "scaledDotProductAttention": attention,

@@ -1,5 +1,5 @@
 // Our kernels as libtorch operations with gradients: quarterturn::lstm, gru, rnn, scan, mingru, minlstm, highway, residual_norm, residual_mlp,
-// lstm_stack, gru_stack, cross_entropy; float32 and float64 on the CPU. The arithmetic is in crates/kernels, reached through src/kernels; here are dispatch and one autograd node
+// lstm_stack, gru_stack, cross_entropy, batch_norm; float32 and float64 on the CPU. The arithmetic is in crates/kernels, reached through src/kernels; here are dispatch and one autograd node
 // for all of them.
 // The library that holds this also loads into Python: torch.ops.load_library(path), torch.ops.quarterturn.lstm(...).
 #include "common.h"
@@ -73,6 +73,7 @@ struct Kernel {
   bool always;          // whether backward computes the others even where nobody wants them
   int list = -1;        // where a list of tensors begins, or -1
   int constant = -1;    // the input that has no gradient though it is of floats, or -1
+  int addend = -1;      // the input that backward does not read and that has the sizes of the first, or -1
   // The gradients of the inputs by operations that have gradients themselves; without it a gradient cannot be differentiated again.
   variable_list (*again)(const variable_list &inputs, const variable_list &grads, const std::vector<double> &attributes) = nullptr;
 
@@ -122,7 +123,11 @@ const Kernel kernels[] = {
     {"gru_stack(Tensor x, Tensor? h_0, Tensor? lengths, Tensor? masks, Tensor?[] weights, bool bidirectional=False) -> (Tensor, Tensor)",
      2, bits({4}), bits({0, 1, 3}), bits({0, 1, 2, 3, 4}), bits({0}), 2, -1, true, false, 4, 3},
     {"cross_entropy(Tensor x, Tensor target, int ignore=-100, float smoothing=0) -> Tensor",
-     1, 0, 0, bits({0, 1}), 0, 1, -1, false, false, -1, -1, &cross_entropy_again},
+     1, 0, 0, bits({0, 1}), 0, 1, -1, false, false, -1, -1, -1, &cross_entropy_again},
+    // statistics: mean and variance of each channel, as constants
+    {"batch_norm(Tensor x, Tensor? residual=None, Tensor? weight=None, Tensor? bias=None, bool relu=False, float eps=1e-5) -> "
+     "(Tensor, Tensor statistics)",
+     2, 0, bits({1, 2, 3}), bits({0, 2, 3}), bits({0, 1}), -1, -1, false, false, -1, -1, 1},
 };
 
 std::string name_of(const Kernel &kernel) { return std::string(kernel.schema, strchr(kernel.schema, '(')); }
@@ -231,7 +236,8 @@ struct Call {
     for (size_t i = 0; i < out.size(); ++i) {
       bool twin = static_cast<int>(i) == kernel.twin, differentiable = static_cast<int>(i) != kernel.lengths && static_cast<int>(i) != kernel.constant;
       // The first input may not have been saved; its gradient then has the shape of an output.
-      const Tensor &like = inputs[i].defined() || i != 0 ? inputs[i] : outputs.back();
+      bool added = static_cast<int>(i) == kernel.addend;
+      const Tensor &like = added && wanted[i] ? inputs[0] : inputs[i].defined() || i != 0 ? inputs[i] : outputs.back();
       if (differentiable && !twin && like.defined() && (wanted[i] || (together && !kernel.has(kernel.alone, i)))) out[i] = make(like.sizes(), like.scalar_type());
     }
     with(false, type_of(incoming), [&](const qt_call &call) {

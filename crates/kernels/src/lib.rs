@@ -14,6 +14,7 @@
 
 mod activation;
 pub mod attention;
+pub mod batch_norm;
 mod context;
 mod crew;
 pub mod cross_entropy;

@@ -51,7 +51,7 @@ export const nn = {
     },
     attributes: ({ shape, eps }) => [...list(shape), eps],
   }),
-  batchNorm: op<{ train: boolean; momentum: number; eps: number }>({
+  batchNorm: op<{ train: boolean; momentum: number; eps: number; relu: boolean }>({
     outputs: (inputs, { train }) => {
       const x = at(inputs, 0)
       needFloat(x, 'batchNorm')
@@ -61,9 +61,15 @@ export const nn = {
       if (train && channels > 0 && elements(x.shape) / channels === 1) {
         throw badShape('batchNorm', 'input', 'more than one value per channel while training', x.shape)
       }
+      const residual = inputs[5]
+      if (residual !== undefined) {
+        needSameDType([x, residual], 'batchNorm')
+        if (!sameShape(residual.shape, x.shape))
+          throw badShape('batchNorm', 'residual', `${show(x.shape)}, the shape of the input`, residual.shape)
+      }
       return [like(x)]
     },
-    attributes: ({ train, momentum, eps }) => [flag(train), momentum, eps],
+    attributes: ({ train, momentum, eps, relu }) => [flag(train), momentum, eps, flag(relu)],
   }),
   groupNorm: op<{ groups: number; eps: number }>({
     outputs: (inputs, { groups }) => {

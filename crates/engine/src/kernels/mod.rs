@@ -1,4 +1,5 @@
 //! Our kernels as libtorch operations: which there are, how the interpreter runs them, and (in [`face`]) how the shim reaches them.
+mod batch_norm;
 mod cross_entropy;
 mod dense;
 mod face;
@@ -33,9 +34,10 @@ pub enum Kernel {
     LstmStack,
     GruStack,
     CrossEntropy,
+    BatchNorm,
 }
 
-const KERNELS: [Kernel; 12] = [
+const KERNELS: [Kernel; 13] = [
     Kernel::Lstm,
     Kernel::Gru,
     Kernel::Rnn,
@@ -48,6 +50,7 @@ const KERNELS: [Kernel; 12] = [
     Kernel::LstmStack,
     Kernel::GruStack,
     Kernel::CrossEntropy,
+    Kernel::BatchNorm,
 ];
 
 /// The most outputs that a kernel has.
@@ -69,6 +72,7 @@ impl Kernel {
             Kernel::LstmStack => "lstm_stack",
             Kernel::GruStack => "gru_stack",
             Kernel::CrossEntropy => "cross_entropy",
+            Kernel::BatchNorm => "batch_norm",
         }
     }
 
@@ -209,6 +213,7 @@ impl<'a> Call<'a> {
             Kernel::ResidualMlp => residual::mlp::plan(self),
             Kernel::LstmStack | Kernel::GruStack => stack::plan(self),
             Kernel::CrossEntropy => cross_entropy::plan(self),
+            Kernel::BatchNorm => batch_norm::plan(self),
         }
     }
 
@@ -221,6 +226,7 @@ impl<'a> Call<'a> {
             Kernel::ResidualMlp => residual::mlp::forward(self, packed, outputs, reserve),
             Kernel::LstmStack | Kernel::GruStack => stack::forward(self, packed, outputs, reserve),
             Kernel::CrossEntropy => cross_entropy::forward(self, outputs, reserve),
+            Kernel::BatchNorm => batch_norm::forward(self, outputs, reserve),
         }
     }
 
@@ -234,6 +240,7 @@ impl<'a> Call<'a> {
             Kernel::ResidualMlp => residual::mlp::backward(self, packed, doutputs, reserve, dinputs),
             Kernel::LstmStack | Kernel::GruStack => stack::backward(self, packed, outputs, doutputs, reserve, dinputs),
             Kernel::CrossEntropy => cross_entropy::backward(self, doutputs, reserve, dinputs),
+            Kernel::BatchNorm => batch_norm::backward(self, outputs, doutputs, reserve, dinputs),
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Layers that libtorch has as one operation.
 use crate::call::{Call, Outputs, size};
 use crate::device::check_range;
+use crate::error::{Code, Fault};
+use crate::kernels::{self, Kernel};
 use crate::op::Op;
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 /// `softmax logSoftmax` along one dimension.
 pub fn softmax(call: &mut Call) -> Outputs {
@@ -26,15 +28,49 @@ pub fn layer_norm(call: &mut Call) -> Outputs {
     Ok(vec![y])
 }
 
-/// `batchNorm` over all but dimension 1; in training the running statistics are updated in place.
+/// `batchNorm` over all but dimension 1, then a residual is added and a ReLU taken, where asked for; in training the running statistics are
+/// updated in place. Norm, addition and ReLU are one operation of ours where channels lie last in memory: float32 in training on the CPU.
 pub fn batch_norm(call: &mut Call) -> Outputs {
     let attributes = &mut call.attributes;
-    let (train, momentum, eps) = (attributes.flag()?, attributes.number()?, attributes.number()?);
+    let (train, momentum, eps, relu) = (attributes.flag()?, attributes.number()?, attributes.number()?, attributes.flag()?);
     // Training looks at the batch alone, so a second run can do without the statistics and leaves them as they are.
     let update = !(train && call.context.setting.again);
     let [weight, bias, mean, variance] = [1, 2, 3, 4].map(|position| call.optional(position).filter(|_| position < 3 || update));
-    let y = call.input(0)?.f_batch_norm(weight, bias, mean, variance, train, momentum, eps, true)?;
-    Ok(vec![y])
+    let (x, residual) = (call.input(0)?, call.optional(5));
+    if train && (relu || residual.is_some()) && x.device() == Device::Cpu && x.f_kind()? == Kind::Float {
+        let last = channels_last(x)?;
+        if last.is_contiguous() {
+            let residual = residual.map(channels_last).transpose()?;
+            let attributes = [f64::from(u8::from(relu)), eps];
+            let [y, statistics] =
+                <[Tensor; 2]>::try_from(kernels::run(Kernel::BatchNorm, &[Some(&last), residual.as_ref(), weight, bias], &attributes)?)
+                    .map_err(|_| Fault::new(Code::Engine, "batchNorm: outputs are missing".to_owned()))?;
+            let rows = x.numel() as f64 / size(x, 1)? as f64;
+            tch::no_grad(|| {
+                for (place, running, factor) in [(0, mean, 1.0), (1, variance, rows / (rows - 1.0))] {
+                    if let Some(running) = running {
+                        let found = statistics.f_select(0, place)?.f_mul_scalar(factor)?;
+                        let _ = running.shallow_clone().f_lerp_(&found, momentum)?;
+                    }
+                }
+                Ok::<(), Fault>(())
+            })?;
+            return Ok(vec![channels_second(&y)?]);
+        }
+    }
+    let y = x.f_batch_norm(weight, bias, mean, variance, train, momentum, eps, true)?;
+    let y = residual.map_or_else(|| Ok(y.shallow_clone()), |residual| y.f_add(residual))?;
+    Ok(vec![if relu { y.f_relu()? } else { y }])
+}
+
+/// [N, C, ...] as [N, ..., C].
+fn channels_last(x: &Tensor) -> Result<Tensor, Fault> {
+    Ok(x.f_movedim_int(1, -1)?)
+}
+
+/// [N, ..., C] as [N, C, ...].
+fn channels_second(x: &Tensor) -> Result<Tensor, Fault> {
+    Ok(x.f_movedim_int(-1, 1)?)
 }
 
 /// `groupNorm`: over each group of channels, dimension 1, and all later dimensions.
