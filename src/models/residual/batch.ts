@@ -5,7 +5,7 @@ import { taken } from '../check.js'
 
 /** A batch of images, as a `Loader` of `{ images, labels }` gives it. */
 export interface ImageBatch {
-  /** [B, C, H, W]: floats from 0 to 1, or whole numbers from 0 to 255. */
+  /** Floats from 0 to 1, or whole numbers from 0 to 255: [B, C, H, W]. */
   images: Tensor
   /** int64 or int32 [B], or the shares of each class, float [B, labels]. */
   labels: Tensor

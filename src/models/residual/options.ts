@@ -57,6 +57,8 @@ export interface ResNetOptions {
   moments?: Moments
   /** Of the loss. @default 0 */
   labelSmoothing?: number
+  /** In training what lies within a block is computed again in the backward pass instead of kept (`checkpoint`): less memory, a third more time. @default false */
+  checkpoint?: boolean
   /** Norms are part of the convolutions: for inference, as `folded` gives it. @default false */
   folded?: boolean
 }
@@ -116,6 +118,7 @@ export function settled(given: ResNetOptions, op = KIND): ResNetConfig {
     keepLast = 1,
     tied = false,
     labelSmoothing = 0,
+    checkpoint = false,
     folded = false,
   } = options
   whole(depth, 'depth', op, 1)
@@ -139,13 +142,13 @@ export function settled(given: ResNetOptions, op = KIND): ResNetConfig {
   if (shortcutDropout === 1) throw refused(op, 'shortcutDropout', 'below 1', shortcutDropout)
   if (keepLast < 1 && shortcut === 'none')
     throw refused(op, 'keepLast', '1 without shortcuts: nothing would pass a block that is left out', keepLast)
-  for (const [name, value] of Object.entries({ tied, folded }))
+  for (const [name, value] of Object.entries({ tied, checkpoint, folded }))
     if (typeof value !== 'boolean') throw refused(op, name, 'true or false', value)
   if (tied && folded) throw refused(op, 'folded', 'false for tied convolutions: each step has its own norm', folded)
   const none = { mean: Array(channels).fill(0), deviation: Array(channels).fill(1) }
   const moments = checkMoments(options.moments ?? (imagenet && channels === 3 ? IMAGENET_MOMENTS : none), channels, op)
   const shortcuts = { shortcut, transition, gateBias, shortcutScale, branchScale, shortcutDropout }
-  const rest = { order, keepLast, tied, moments, labelSmoothing, folded }
+  const rest = { order, keepLast, tied, moments, labelSmoothing, checkpoint, folded }
   return { labels: checkLabels(labels, op), depth, family, channels, width, ...shortcuts, ...rest }
 }
 

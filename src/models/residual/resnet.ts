@@ -4,7 +4,7 @@ import { Loader } from '../../data/index.js'
 import { ShapeError } from '../../errors.js'
 import * as nn from '../../nn/index.js'
 import { type OptimizerFactory, sgd } from '../../optim/index.js'
-import { type DeviceLike, generator, Tensor, tensor } from '../../tensor/index.js'
+import { checkpoint, type DeviceLike, generator, Tensor, tensor } from '../../tensor/index.js'
 import { scope } from '../../tensor/scope.js'
 import { show } from '../../tensor/shape.js'
 import { entriesOfState, type StateDict } from '../../tensor/state-dict.js'
@@ -109,7 +109,9 @@ export class ResNet extends nn.Module {
     for (const { block, run, path } of walk) {
       const left = !run || (this.training && this.#dropped(block))
       if (left && run) absent.push(block)
-      x = left ? block.skip(x) : block.forward(x, path)
+      const forward = (value: Tensor): Tensor => block.forward(value, path)
+      const again = this.training && this.config.checkpoint
+      x = left ? block.skip(x) : again ? checkpoint(forward, x) : forward(x)
       stream.push(x)
     }
     if (this.norm !== undefined) x = activated(this.norm, x)
@@ -153,7 +155,8 @@ export class ResNet extends nn.Module {
   loss(batch: ImageBatch): Outputs {
     const { images, labels } = checkBatch(batch, `${KIND}.loss`)
     const labelSmoothing = this.training ? this.config.labelSmoothing : 0
-    const logits = this.forward(images)
+    // Probabilities of half precision would have two digits.
+    const logits = this.forward(images).to(this.fc.weight.dtype === 'float64' ? 'float64' : 'float32')
     if (labels.rank === 2) {
       const shares = labels.mul(1 - labelSmoothing).add(labelSmoothing / this.labels.length)
       return {
