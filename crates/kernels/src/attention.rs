@@ -211,7 +211,7 @@ mod tests {
             let mut nothing = [];
             let read = Forward { query: &query, key: &key, value: &value, mask: mask.as_deref(), y: &mut nothing };
             let want = reference(&about, &read);
-            for (isa, threads) in Isa::supported().into_iter().flat_map(|isa| [(isa, 1), (isa, 3)]) {
+            for (isa, threads) in Isa::supported().flat_map(|isa| [(isa, 1), (isa, 3)]) {
                 let executor = Threads(threads);
                 let context = Context::new(&executor).with_isa(isa).unwrap();
                 let mut y = vec![f32::NAN; rows * values];
