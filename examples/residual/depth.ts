@@ -26,7 +26,7 @@ type Kind = keyof typeof KINDS
 const LOSS = 'training loss at the end'
 
 export function depth(given: Partial<DepthSettings> = {}): Study<DepthSettings> {
-  const settings = { width: 50, seconds: 3, batch: 64, lr: 0.02, rows: 60_000, ...given }
+  const settings = { width: 50, seconds: 2, batch: 64, lr: 0.02, rows: 60_000, ...given }
   const run =
     (kind: Kind, layers: number) =>
     async (seed: number, { width, seconds, batch, lr, rows }: DepthSettings): Promise<Outcome> => {

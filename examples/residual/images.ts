@@ -93,10 +93,13 @@ export async function trainFor(
       },
     },
   })
-  const curve = Array.from({ length: points }, (_, k) => {
+  // Where no step was told of, the loss is as before.
+  const curve: number[] = []
+  for (let k = 0; k < points; k++) {
     const part = losses.filter(({ at }) => at >= k / points && at < (k + 1) / points)
-    return part.reduce((sum, { loss }) => sum + loss, 0) / Math.max(1, part.length)
-  })
+    const sum = part.reduce((total, { loss }) => total + loss, 0)
+    curve.push(part.length > 0 ? sum / part.length : (curve.at(-1) ?? losses[0]?.loss ?? Number.NaN))
+  }
   return { steps, curve }
 }
 

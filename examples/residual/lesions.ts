@@ -29,7 +29,7 @@ export function lesions(given: Partial<LesionSettings> = {}): Study<LesionSettin
   const settings = {
     depth: 32,
     width: 8,
-    seconds: 60,
+    seconds: 40,
     batch: 128,
     lr: 0.1,
     rows: 60_000,
