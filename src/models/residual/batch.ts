@@ -1,6 +1,8 @@
-// A batch of images and their classes.
+// A batch of images and their classes, and the loss of it.
+import { crossEntropy } from '../../nn/functional.js'
 import type { Tensor } from '../../tensor/index.js'
 import { checkTensor } from '../../train/check.js'
+import type { Outputs } from '../../train/index.js'
 import { taken } from '../check.js'
 
 /** A batch of images, as a `Loader` of `{ images, labels }` gives it. */
@@ -17,4 +19,13 @@ export function checkBatch(batch: ImageBatch, op: string): ImageBatch {
   checkTensor(images, 'images', op)
   checkTensor(labels, 'labels', op)
   return { images, labels }
+}
+
+/** The mean cross entropy, in nats, with logits and classes for metrics. */
+export function lossOf(logits: Tensor, labels: Tensor, options: { labelSmoothing?: number } = {}): Outputs {
+  // Probabilities of half precision would have two digits.
+  const wide = logits.to(logits.dtype === 'float64' ? 'float64' : 'float32')
+  const shares = labels.rank === 2
+  const loss = crossEntropy(wide, shares ? labels.to(wide.dtype) : labels, options)
+  return { loss, prediction: wide, target: shares ? labels.argmax(1) : labels }
 }

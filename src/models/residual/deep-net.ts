@@ -10,7 +10,7 @@ import { refused, taken } from '../check.js'
 import { loadFolder, saveFolder } from '../folder.js'
 import { type Classified, checkLabels } from '../labels.js'
 import { answersOf, type Images } from './answers.js'
-import { checkBatch, type ImageBatch } from './batch.js'
+import { checkBatch, type ImageBatch, lossOf } from './batch.js'
 import { brightness } from './layers.js'
 
 export interface DeepNetOptions {
@@ -147,8 +147,7 @@ export class DeepNet extends nn.Module {
   /** The mean cross entropy, in nats, and the logits for metrics: `metrics: { accuracy: train.accuracy() }`. */
   loss(batch: ImageBatch): Outputs {
     const { images, labels } = checkBatch(batch, `${KIND}.loss`)
-    const logits = this.forward(images)
-    return { loss: nn.functional.crossEntropy(logits, labels), prediction: logits, target: labels }
+    return lossOf(this.forward(images), labels)
   }
 
   /** As in the paper of highways: stochastic gradients with momentum. */

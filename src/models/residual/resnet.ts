@@ -1,6 +1,6 @@
 // ResNet: residual networks of images, of the CIFAR and the ImageNet family, and what they are compared with.
 import type { FieldData } from '../../data/field.js'
-import { Loader } from '../../data/index.js'
+import { type Augmentation, Loader } from '../../data/index.js'
 import { ShapeError } from '../../errors.js'
 import * as nn from '../../nn/index.js'
 import { type OptimizerFactory, sgd } from '../../optim/index.js'
@@ -9,11 +9,11 @@ import { scope } from '../../tensor/scope.js'
 import { show } from '../../tensor/shape.js'
 import { entriesOfState, type StateDict } from '../../tensor/state-dict.js'
 import type { Outputs } from '../../train/index.js'
-import { checkRecords, taken } from '../check.js'
+import { checkRecords, refused, taken } from '../check.js'
 import { loadFolder, saveFolder } from '../folder.js'
 import type { Classified } from '../labels.js'
 import { answersOf, type Images } from './answers.js'
-import { checkBatch, type ImageBatch } from './batch.js'
+import { checkBatch, type ImageBatch, lossOf } from './batch.js'
 import { Block } from './block.js'
 import { foldedState } from './fold.js'
 import { activated, brightness, channelsLast, convolution, type Norm, normOf } from './layers.js'
@@ -154,19 +154,7 @@ export class ResNet extends nn.Module {
   /** The mean cross entropy, in nats, and the logits for metrics: `metrics: { accuracy: train.accuracy() }`. */
   loss(batch: ImageBatch): Outputs {
     const { images, labels } = checkBatch(batch, `${KIND}.loss`)
-    const labelSmoothing = this.training ? this.config.labelSmoothing : 0
-    // Probabilities of half precision would have two digits.
-    const logits = this.forward(images).to(this.fc.weight.dtype === 'float64' ? 'float64' : 'float32')
-    if (labels.rank === 2) {
-      const shares = labels.mul(1 - labelSmoothing).add(labelSmoothing / this.labels.length)
-      return {
-        loss: logits.logSoftmax(1).mul(shares).sum(1).mean().neg(),
-        prediction: logits,
-        target: labels.argmax(1),
-      }
-    }
-    const loss = nn.functional.crossEntropy(logits, labels, { labelSmoothing })
-    return { loss, prediction: logits, target: labels }
+    return lossOf(this.forward(images), labels, { labelSmoothing: this.training ? this.config.labelSmoothing : 0 })
   }
 
   /** Stochastic gradients with momentum, as in 2015; `recipe2015` has its schedule too. */
@@ -174,17 +162,29 @@ export class ResNet extends nn.Module {
     return sgd({ lr: 0.05, momentum: 0.9, weightDecay: 1e-4 })
   }
 
-  /** Batches of images [C, H, W] and the numbers of their classes, for training or validation: a `data.Loader` of those two fields. */
+  /**
+   * Batches of images [C, H, W] and the numbers of their classes, for training or validation: a `data.Loader` of those two fields. `augment` is what is done
+   * to the images, but for their normalisation, which is the model's.
+   *
+   * @throws ArgumentError, ShapeError for fields that do not fit.
+   */
   loader(
     fields: { images: FieldData; labels: FieldData },
-    options: { batch?: number; shuffle?: boolean; seed?: number | bigint } = {},
+    options: { batch?: number; shuffle?: boolean; seed?: number | bigint; augment?: Augmentation } = {},
   ) {
-    const { batch = 128, shuffle = true, seed } = taken(options, `${KIND}.loader`)
-    const [{ images, labels }] = checkRecords([fields], 'fields', `${KIND}.loader`) as [typeof fields]
+    const op = `${KIND}.loader`
+    const { batch = 128, shuffle = true, seed, augment } = taken(options, op)
+    const [{ images, labels }] = checkRecords([fields], 'fields', op) as [typeof fields]
+    if (augment?.normalize !== undefined)
+      throw refused(op, 'augment', 'without normalize: the model normalises by its moments', augment.normalize)
     // Bytes stay bytes: an eighth of what whole numbers take.
     const bytes = (images as { data?: unknown })?.data instanceof Uint8Array
     const dtypes = bytes ? ({ images: 'uint8' } as const) : {}
-    return new Loader({ images, labels }, { batch, shuffle, dtypes, ...(seed === undefined ? {} : { seed }) })
+    const more = {
+      ...(seed === undefined ? {} : { seed }),
+      ...(augment === undefined ? {} : { augment: { images: augment } }),
+    }
+    return new Loader({ images, labels }, { batch, shuffle, dtypes, ...more })
   }
 
   /** The classes of some images with their probabilities. It goes ahead of training that is under way. */

@@ -292,6 +292,27 @@ describe('training and use', () => {
     })
   })
 
+  it('takes augmented images and mixed labels; normalisation is its own', async () => {
+    manualSeed(2)
+    const model = small({ depth: 8, labelSmoothing: 0.1 })
+    const augment = { padCrop: 2, flip: true, mixup: { alpha: 0.5, labels: 'labels', classes: 3 } }
+    const loader = model.loader(fields, { batch: 6, seed: 3, augment })
+    const { epochs } = await train.fit(model, loader, { epochs: 2, progress: false })
+    expect(epochs.every(({ loss }) => Number.isFinite(loss))).toBe(true)
+    const normalize = { mean: 0.5, std: 0.5 }
+    expect(() => model.loader(fields, { augment: { normalize } })).toThrow(/the model normalises/)
+    // Shares of one class are the class.
+    const labels = tensor([2, 0], { dtype: 'int64' }) as Tensor
+    const shares = tensor([
+      [0, 0, 1],
+      [1, 0, 0],
+    ]) as Tensor
+    const x = normal([2, 3, 8, 8])
+    model.train()
+    const [one, other] = [model.loss({ images: x, labels }), model.loss({ images: x, labels: shares })]
+    expect(await one.loss.item()).toBeCloseTo((await other.loss.item()) as number, 5)
+  })
+
   it('checkpointed: the same loss, gradients and running statistics', async () => {
     const run = async (checkpoint: boolean): Promise<number[][]> => {
       manualSeed(8)
