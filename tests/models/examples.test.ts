@@ -74,6 +74,11 @@ const learnt: Record<string, (written: unknown[]) => void> = {
     expect(label).toBe('fast')
     expect(probability).toBeGreaterThan(0.9)
   },
+  'models/residual/resnet.ts': ([label]) => expect(label).toBe('dark'),
+  'models/residual/deep-net.ts': ([label]) => expect(label).toBe('right'),
+  'models/residual/fcn.ts': ([label]) => expect(label).toBe('fast'),
+  'models/residual/resnet1d.ts': ([label]) => expect(label).toBe('fast'),
+  'models/tabular-classifier.ts': ([label]) => expect(label).toBe('large'),
   'models/tabular-regressor.ts': ([prices]) => expect((prices as number[])[0]).toBeCloseTo(5.5, 0),
   'models/text-classifier.ts': ([label]) => expect(label).toBe('good'),
   'models/translator/translator.ts': (written) => {

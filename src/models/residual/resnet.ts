@@ -37,7 +37,7 @@ import { checkWalk, type WalkOptions } from './walk.js'
  * const bright = Array.from({ length: 64 }, (_, i) => i % 2)
  * const images = tensor(bright.map((b) => [Array.from({ length: 8 }, () => Array(8).fill(b))]), { dtype: 'float32' })
  * const model = new models.ResNet({ labels: ['dark', 'bright'], depth: 8, channels: 1, width: 4 })
- * await train.fit(model, model.loader({ images, labels: bright }), { epochs: 4 })
+ * await train.fit(model, model.loader({ images, labels: bright }, { batch: 16 }), { epochs: 10 })
  * const [answer] = await model.classify(images)
  * console.log(answer.label, answer.probability)
  * await model.save('lamp')
