@@ -10,7 +10,7 @@ export interface DepthSettings {
   seconds: number
   batch: number
   lr: number
-  /** Images to learn from. */
+  /** Images to learn from, and of the test, at most. */
   rows: number
 }
 
@@ -40,7 +40,7 @@ export function depth(given: Partial<DepthSettings> = {}): Study<DepthSettings> 
       const end = await spectrumOf(model, part)
       return {
         [LOSS]: curve.at(-1) as number,
-        'test accuracy, %': await accuracy(model.eval(), test),
+        'test accuracy, %': await accuracy(model.eval(), first(test, rows)),
         'effective rank before': begin.effectiveRank,
         'effective rank after': end.effectiveRank,
         'largest singular value before': begin.norm,

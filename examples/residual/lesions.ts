@@ -65,7 +65,7 @@ export function lesions(given: Partial<LesionSettings> = {}): Study<LesionSettin
       for (const place of within) single.push(await without([place]))
       const random = draws(seed)
       return {
-        'test accuracy, %': await accuracy(model, test),
+        'test accuracy, %': await accuracy(model, first(test, rows)),
         parameters: model.parameters().reduce((sum, { size }) => sum + size, 0),
         'points lost by one block, mean': -mean(single),
         'points lost by three blocks': -(await without(sample(within, 3, random))),

@@ -12,7 +12,7 @@ export interface SavingSettings {
   seconds: number
   batch: number
   lr: number
-  /** Images to learn from. */
+  /** Images to learn from, and of the test, at most. */
   rows: number
   /** Images and channels of the blocks whose memory is measured. */
   images: number
@@ -37,7 +37,7 @@ export function savings(given: Partial<SavingSettings> = {}): Study<SavingSettin
         ...{ labels: DIGITS, channels: 1, moments: MOMENTS, family: 'cifar', depth, width, keepLast },
       })
       const { steps } = await trainFor(model, first(training, rows), { seconds, batch, lr, seed })
-      return { 'test accuracy, %': await accuracy(model.eval(), test), steps }
+      return { 'test accuracy, %': await accuracy(model.eval(), first(test, rows)), steps }
     }
   const kept =
     (make: (channels: number, blocks: number) => nn.Module & { forward(x: Tensor): Tensor }) =>
