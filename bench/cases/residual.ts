@@ -33,6 +33,19 @@ const infer = (batch: number): BenchCase => ({
 })
 
 export const cases: BenchCase[] = [
+  {
+    id: 'residual/block-train',
+    kind: 'ratio',
+    unit: 'ms',
+    opponent: 'PyTorch 2.11 eager, channels_last',
+    goal: 1.3,
+    start: async (context) =>
+      trainingDuel(await context.ours('residual-block'), await context.python('residual_block'), {
+        steps: 20,
+        compare: 3,
+        tolerance: 1e-4,
+      }),
+  },
   train('residual/resnet20-train', 1.2),
   train('residual/resnet20-train/fed', 1.08, FED),
   infer(1),

