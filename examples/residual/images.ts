@@ -69,6 +69,8 @@ export interface Budget {
   lr: number
   seed: number
   augment?: data.Augmentation
+  /** Longer gradients are scaled to this (default: none are). */
+  clipNorm?: number
   /** Points of the curve of the training loss. @default 0 */
   points?: number
 }
@@ -77,7 +79,7 @@ export interface Budget {
 export async function trainFor(
   model: nn.Module & { loss: (batch: models.ImageBatch) => unknown },
   { images, labels }: Digits,
-  { seconds, batch, lr, seed, augment = {}, points = 0 }: Budget,
+  { seconds, batch, lr, seed, augment = {}, clipNorm, points = 0 }: Budget,
 ): Promise<{ steps: number; curve: number[] }> {
   const loader = new data.Loader(
     { images, labels },
@@ -88,7 +90,7 @@ export async function trainFor(
   const losses: { at: number; loss: number }[] = []
   let steps = 0
   await train.fit(model as never, loader as never, {
-    ...{ epochs: 10_000, seed, progress: false, validation: undefined },
+    ...{ epochs: 10_000, seed, progress: false, ...(clipNorm === undefined ? {} : { clipNorm }) },
     optimizer: optim.sgd({ lr: () => lr * wave(progress()), momentum: 0.9, nesterov: true, weightDecay: 1e-4 }),
     callbacks: {
       onStep: ({ totalSteps, loss }, run) => {
