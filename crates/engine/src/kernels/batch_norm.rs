@@ -1,5 +1,5 @@
 //! `batch_norm`: x, residual, weight, bias; `relu`, `eps`. Channels are the last axis of x. What forward keeps is one number where there was a residual,
-//! for then y says what the ReLU let through, else x does.
+//! for then y says what the `ReLU` let through, else x does.
 use super::view::View;
 use super::{Call, MOST_OUTPUTS, Plan, Refused, context, copy, refused};
 use quarterturn_kernels::batch_norm::reference::{self, Inputs};

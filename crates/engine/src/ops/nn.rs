@@ -28,8 +28,8 @@ pub fn layer_norm(call: &mut Call) -> Outputs {
     Ok(vec![y])
 }
 
-/// `batchNorm` over all but dimension 1, then a residual is added and a ReLU taken, where asked for; in training the running statistics are
-/// updated in place. Norm, addition and ReLU are one operation of ours where channels lie last in memory: float32 in training on the CPU.
+/// `batchNorm` over all but dimension 1, then a residual is added and a `ReLU` taken, where asked for; in training the running statistics are
+/// updated in place. Norm, addition and `ReLU` are one operation of ours where channels lie last in memory: float32 in training on the CPU.
 pub fn batch_norm(call: &mut Call) -> Outputs {
     let attributes = &mut call.attributes;
     let (train, momentum, eps, relu) = (attributes.flag()?, attributes.number()?, attributes.number()?, attributes.flag()?);

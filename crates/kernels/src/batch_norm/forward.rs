@@ -27,32 +27,33 @@ pub struct Forward<'a> {
 /// Normalises every channel by the moments of its rows.
 pub fn forward(context: &Context, shape: &Shape, norm: Norm, buffers: Forward) -> Result<(), Error> {
     let Shape { rows, channels } = *shape;
+    let Forward { x, residual, weight, bias, y, statistics } = buffers;
     for (name, letters, expected, slice) in [
-        ("x", "R*C", rows * channels, Some(buffers.x)),
-        ("residual", "R*C", rows * channels, buffers.residual),
-        ("weight", "C", channels, buffers.weight),
-        ("bias", "C", channels, buffers.bias),
-        ("y", "R*C", rows * channels, Some(&*buffers.y)),
-        ("statistics", "2*C", 2 * channels, Some(&*buffers.statistics)),
+        ("x", "R*C", rows * channels, Some(x)),
+        ("residual", "R*C", rows * channels, residual),
+        ("weight", "C", channels, weight),
+        ("bias", "C", channels, bias),
+        ("y", "R*C", rows * channels, Some(&*y)),
+        ("statistics", "2*C", 2 * channels, Some(&*statistics)),
     ] {
         if let Some(slice) = slice {
             Error::check(NAME, name, letters, expected, slice.len())?;
         }
     }
     let tasks = row_tasks(context.parallel(), rows, channels).max(1);
-    moments(context, shape, tasks, buffers.x, buffers.statistics);
-    let (mean, variance) = buffers.statistics.split_at(channels);
+    moments(context, shape, tasks, x, statistics);
+    let (mean, variance) = statistics.split_at(channels);
     let mut scale = context.pool().take(channels);
     for channel in 0..channels {
-        let weight = buffers.weight.map_or(1.0, |weight| weight[channel]);
+        let weight = weight.map_or(1.0, |weight| weight[channel]);
         scale[channel] = weight * inverse_deviation(variance[channel], norm.eps);
     }
     let pass = Pass {
         shape: *shape,
-        affine: Affine::new(mean, &scale, buffers.bias),
-        x: buffers.x.as_ptr(),
-        residual: buffers.residual.map_or(null(), <[f32]>::as_ptr),
-        y: buffers.y.as_mut_ptr(),
+        affine: Affine::new(mean, &scale, bias),
+        x: x.as_ptr(),
+        residual: residual.map_or(null(), <[f32]>::as_ptr),
+        y: y.as_mut_ptr(),
         tasks,
     };
     let pass = &pass;
@@ -72,7 +73,7 @@ pub(super) fn inverse_deviation(variance: f32, eps: f64) -> f32 {
 fn moments(context: &Context, shape: &Shape, tasks: usize, x: &[f32], statistics: &mut [f32]) {
     let Shape { rows, channels } = *shape;
     let mut sums = vec![0.0_f64; 2 * tasks * channels];
-    let pass = Sums { shape: *shape, x: x.as_ptr(), sums: sums.as_mut_ptr(), tasks };
+    let pass = Sums { shape: *shape, x: x.as_ptr(), found: sums.as_mut_ptr(), tasks };
     // SAFETY: as in `forward`; tasks write disjoint sums.
     context.parallel().run(tasks, &|task| unsafe { context.isa().run(SumTask { pass: &pass, task }) });
     for channel in 0..channels {
@@ -90,7 +91,7 @@ struct Sums {
     shape: Shape,
     x: *const f32,
     /// For each task the sums of x - x[0] and of their squares, [C] each.
-    sums: *mut f64,
+    found: *mut f64,
     tasks: usize,
 }
 
@@ -107,7 +108,7 @@ impl Kernel for SumTask<'_> {
 
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
-        let Sums { shape: Shape { rows, channels }, x, sums, tasks } = *self.pass;
+        let Sums { shape: Shape { rows, channels }, x, found: sums, tasks } = *self.pass;
         let own = share(rows, tasks, self.task);
         let sums = sums.wrapping_add(2 * self.task * channels);
         for start in own.clone().step_by(block_rows(channels)) {
