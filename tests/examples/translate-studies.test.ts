@@ -10,6 +10,7 @@ import { lengths } from '../../examples/translate/lengths.js'
 import { reversal } from '../../examples/translate/reversal.js'
 import { successors } from '../../examples/translate/successors.js'
 import { vectors } from '../../examples/translate/vectors.js'
+import { verses } from '../../examples/translate/verses.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'quarterturn-studies-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -45,7 +46,8 @@ beforeAll(() => {
       ),
     ),
   )
-  for (const file of ['segments-12.tsv', 'segments-20.tsv']) writeFileSync(join(folder, file), lines.join(''))
+  for (const file of ['segments-12.tsv', 'segments-20.tsv', 'verses-40.tsv'])
+    writeFileSync(join(folder, file), lines.join(''))
 })
 
 const tiny = { width: 8, layers: 1, pieces: 300, seconds: 0.2, dropout: 0 }
@@ -54,6 +56,7 @@ describe('the studies of translation', () => {
   it.each<[string, () => Study, string, number]>([
     ['seq2seq-reversal', () => reversal(tiny, folder) as Study, 'perplexity', 4],
     ['seq2seq-successors', () => successors(tiny, folder) as Study, 'chrF', 16],
+    ['seq2seq-verses', () => verses(tiny, folder) as Study, 'perplexity', 2],
     ['seq2seq-beams', () => beams(tiny, folder) as Study, 'BLEU', 12],
     ['seq2seq-vectors', () => vectors(tiny, folder) as Study, 'words shuffled', 3],
   ])('%s: every variant runs and is reported', async (name, make, measure, variants) => {
