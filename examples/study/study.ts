@@ -65,18 +65,33 @@ export async function runStudy<S extends object>(
       write(file, `${JSON.stringify({ name: study.name, settings: study.settings, runs }, null, 1)}\n`)
     }
   }
-  const mean: Mean = (variant, measure, point) => average(valuesOf(runs, variant, measure, point))
+  const told = asked(runs, Object.keys(study.variants), seeds)
+  const mean: Mean = (variant, measure, point) => average(valuesOf(told, variant, measure, point))
   const figure = study.figure?.(mean)
   if (figure !== undefined) write(join(folder, `${study.name}.svg`), figure.svg)
-  write(join(folder, `${study.name}.md`), markdown(study, runs, seeds, mean, figure?.about))
+  write(join(folder, `${study.name}.md`), markdown(study, told, seeds, mean, figure?.about))
   return runs
 }
 
 /** The runs of a file with the same settings; of one with others there is nothing to go on with. */
 function earlier(file: string, settings: object): Runs {
   if (!existsSync(file)) return {}
-  const found = JSON.parse(readFileSync(file, 'utf8')) as { settings: object; runs: Runs }
+  // What is no finite number stands in JSON as null.
+  const found = JSON.parse(readFileSync(file, 'utf8'), (_, value) => value ?? Number.NaN) as {
+    settings: object
+    runs: Runs
+  }
   return JSON.stringify(found.settings) === JSON.stringify(settings) ? found.runs : {}
+}
+
+/** The runs that the page is of: an earlier study may have had more seeds, or other variants. */
+function asked(runs: Runs, variants: readonly string[], seeds: number): Runs {
+  return Object.fromEntries(
+    variants.map((variant) => [
+      variant,
+      Object.fromEntries(Object.entries(runs[variant] ?? {}).filter(([seed]) => Number(seed) <= seeds)),
+    ]),
+  )
 }
 
 /** Whole or not at all. */
@@ -123,12 +138,10 @@ function markdown<S extends object>(
   return [
     `# ${study.title}`,
     study.about,
-    `Settings: \`${JSON.stringify(study.settings)}\`. Mean ± standard deviation over ${seeds} seeds.`,
+    `Settings: \`${JSON.stringify(study.settings)}\`. Mean ± standard deviation over ${seeds} ${seeds === 1 ? 'seed' : 'seeds'}.`,
     ...(figure === undefined ? [] : [`![${figure}](${study.name}.svg)`]),
     [`| | ${measures.join(' | ')} |`, `| --- |${measures.map(() => ' --- |').join('')}`, ...rows].join('\n'),
-    ...[...lengths].flatMap(([name, length]) =>
-      length > 0 ? curve(Object.keys(study.variants), runs, name, length) : [],
-    ),
+    ...[...lengths].flatMap(([name, length]) => (length > 0 ? curve(runs, name, length) : [])),
     ...(study.table ? [study.table(mean)] : []),
     study
       .verdicts(mean, study.settings)
@@ -138,10 +151,11 @@ function markdown<S extends object>(
   ].join('\n\n')
 }
 
-/** The means of a curve, point after point. */
-function curve(variants: readonly string[], runs: Runs, name: string, length: number): string {
+/** The means of a curve, point after point, of the variants that have it. */
+function curve(runs: Runs, name: string, length: number): string {
   const points = Array.from({ length }, (_, i) => i)
-  const rows = variants.map((variant) => {
+  const having = Object.keys(runs).filter((variant) => valuesOf(runs, variant, name).length > 0)
+  const rows = having.map((variant) => {
     const cells = points.map((i) => average(valuesOf(runs, variant, name, i)).toPrecision(3))
     return `| ${variant} | ${cells.join(' | ')} |`
   })
@@ -163,10 +177,17 @@ export async function command<S extends object>(make: (settings: Partial<S>) => 
     },
   }) as { values: Record<string, string> }
   const given = Object.entries(values).flatMap(([key, text]) =>
-    key in settings ? [[key, typeof settings[key] === 'number' ? Number(text) : text] as const] : [],
+    key in settings ? [[key, typeof settings[key] === 'number' ? number(key, text) : text] as const] : [],
   )
   const study = make(Object.fromEntries(given) as Partial<S>)
-  await runStudy(study, { seeds: Number(values.seeds), folder: values.folder as string, say: console.log })
+  const seeds = number('seeds', values.seeds as string)
+  await runStudy(study, { seeds, folder: values.folder as string, say: console.log })
+}
+
+function number(name: string, text: string): number {
+  const value = Number(text)
+  if (text.trim() !== '' && Number.isFinite(value)) return value
+  throw new RangeError(`--${name} must be a number, got ${text}`)
 }
 
 /** Says whether a claim holds here. */

@@ -152,3 +152,25 @@ it('a study goes on where it stopped, and begins anew with other settings', asyn
   await runStudy(study(2), { seeds: 1, folder })
   expect(calls).toBe(7)
 })
+
+it('a page is of the seeds that are asked for, also where a measure was no number', async () => {
+  const study: Study = {
+    name: 'sample',
+    title: 'Sample',
+    about: 'A sample.',
+    settings: {},
+    variants: {
+      one: async (seed) => ({ value: seed, lost: Number.POSITIVE_INFINITY, curve: [seed, Number.NaN] }),
+      two: async () => ({ value: 7 }),
+    },
+    verdicts: (mean) => [`${mean('one', 'value')}`],
+  }
+  const page = () => readFileSync(join(folder, 'sample.md'), 'utf8')
+  await runStudy(study, { seeds: 3, folder })
+  expect(page()).toContain('- 2\n')
+  await runStudy(study, { seeds: 1, folder })
+  expect(page()).toContain('over 1 seed.')
+  expect(page()).toContain('- 1\n')
+  expect(page()).toContain('| one | 1.000 ± 0.0 | NaN ± NaN |')
+  expect(page()).toMatch(/\| curve \| 1 \| 2 \|\n.*\n\| one \| 1.00 \| NaN \|\n\n/) // two has no curve
+})
