@@ -9,8 +9,10 @@ export interface Recipe2015Options {
   lr?: number
   /** In all; in place of `steps`. */
   epochs?: number
-  /** Batches in all. @default 64000 */
+  /** Steps of the optimizer in all. @default 64000 */
   steps?: number
+  /** Batches for each step of the optimizer, as `fit` has it. @default 1 */
+  accumulate?: number
   /**
    * `'step'`: a tenth of the rate from half of the steps on, and again from three quarters (32,000 and 48,000 of 64,000); `'oneCycle'`: up to the rate in the
    * first 30 % and down to nothing; `'cosine'`: down to nothing in half a wave. @default 'step'
@@ -32,6 +34,7 @@ export interface Recipe2015Options {
 export interface Recipe2015 {
   optimizer: OptimizerFactory
   epochs: number
+  accumulate: number
   callbacks: Callbacks
 }
 
@@ -40,7 +43,7 @@ const OP = 'recipe2015'
 /**
  * The training of He et al. (2015, section 4.2) for `fit`, given a loader or how many batches it has: SGD with momentum 0.9 on batches of 128, rate 0.1,
  * a tenth of it after 32,000 steps and again after 48,000, 64,000 in all, weight decay 1e-4. `steps` or `epochs` shortens all of it in proportion.
- * Other options of `fit` go beside it: `ema`, `accumulate`, `clipNorm`; label smoothing is the model's.
+ * Other options of `fit` go beside it: `ema`, `clipNorm`; label smoothing is the model's.
  *
  * ```ts
  * const loader = model.loader({ images, labels })
@@ -59,7 +62,11 @@ export function recipe2015(loader: { readonly length: number }, options: Recipe2
   const { epochs } = rest
   if (epochs !== undefined && !(typeof epochs === 'number' && epochs > 0 && epochs < Number.POSITIVE_INFINITY))
     throw refused(OP, 'epochs', 'a number > 0', epochs)
-  const steps = epochs === undefined ? whole(rest.steps ?? 64_000, 'steps', OP, 1) : Math.ceil(epochs * length)
+  const accumulate = whole(rest.accumulate ?? 1, 'accumulate', OP, 1)
+  const perEpoch = Math.ceil(length / accumulate)
+  const steps = epochs === undefined ? whole(rest.steps ?? 64_000, 'steps', OP, 1) : Math.ceil(epochs * perEpoch)
+  // A run counts batches; the last step of an epoch may have fewer.
+  const batches = Math.floor(steps / perEpoch) * length + (steps % perEpoch) * accumulate
   const warmup = whole(rest.warmup ?? 0, 'warmup', OP, 0)
   if (decay !== 'all' && decay !== 'weights') throw refused(OP, 'decay', "'all' or 'weights'", decay)
   const rate = rateOf(schedule, lr, steps, warmup)
@@ -67,10 +74,11 @@ export function recipe2015(loader: { readonly length: number }, options: Recipe2
   const settings = { lr: (step: number) => (step < steps ? rate(step) : 0), momentum, weightDecay, nesterov }
   return {
     optimizer: (parameters) => new SGD(decay === 'all' ? parameters : decayGroups(parameters), settings),
-    epochs: Math.ceil(steps / length),
+    epochs: Math.ceil(steps / perEpoch),
+    accumulate,
     callbacks: {
       onStep: ({ totalSteps }, run) => {
-        if (totalSteps >= steps) run.stop()
+        if (totalSteps >= batches) run.stop()
       },
     },
   }

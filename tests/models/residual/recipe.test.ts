@@ -34,12 +34,25 @@ describe('recipe2015', () => {
     }
   })
 
+  it('counts steps of the optimizer where several batches make one', () => {
+    const recipe = models.recipe2015({ length: 10 }, { epochs: 6, accumulate: 4 })
+    const rate = rateOf(recipe)
+    expect([recipe.epochs, recipe.accumulate]).toEqual([6, 4])
+    // 3 steps an epoch, the last of 2 batches.
+    expect([8, 9, 14, 17, 18].map((step) => Math.round(rate(step) * 1e6))).toEqual([100_000, 10_000, 1000, 1000, 0])
+    const stopped: number[] = []
+    const { onStep } = models.recipe2015({ length: 10 }, { steps: 5, accumulate: 4 }).callbacks
+    for (let totalSteps = 1; totalSteps <= 20; totalSteps++)
+      onStep?.({ totalSteps } as never, { stop: () => stopped.push(totalSteps) } as never)
+    expect(stopped[0]).toBe(18)
+  })
+
   it('stops at its last step, and spares norms and biases if asked', async () => {
     manualSeed(1)
     const model = new models.ResNet({ labels: ['a', 'b'], depth: 8, width: 2, channels: 1 })
     const images = { data: new Uint8Array(12 * 64).map((_, i) => (i * 37) % 200), shape: [12, 1, 8, 8] }
     const loader = model.loader({ images, labels: Array.from({ length: 12 }, (_, i) => i % 2) }, { batch: 4 })
-    const recipe = models.recipe2015(loader, { steps: 5, decay: 'weights', schedule: 'cosine' })
+    const recipe = models.recipe2015(loader, { steps: 3, accumulate: 2, decay: 'weights', schedule: 'cosine' })
     const groups = recipe
       .optimizer(model.parameters())
       .groups.map(({ options }) => (options as optim.SGDOptions).weightDecay)
@@ -47,7 +60,6 @@ describe('recipe2015', () => {
     const history = await train.fit(model, loader, {
       ...recipe,
       ema: { equal: true, after: 2 },
-      accumulate: 2,
       progress: false,
     })
     expect(history.epochs.length).toBeLessThanOrEqual(2)
