@@ -60,6 +60,33 @@ describe('translate', () => {
     expect(turns).toBeGreaterThan(5)
   })
 
+  it('tells of many texts between turns of the event loop, of each once', async () => {
+    const { source } = translator
+    const coverage = source.coverage.bind(source)
+    let [calls, before, most] = [0, 0, 0]
+    Object.assign(source, {
+      coverage: (line: string) => {
+        calls++
+        return coverage(line)
+      },
+    })
+    const ticking = setInterval(() => {
+      most = Math.max(most, calls - before)
+      before = calls
+    }, 0)
+    await translator.translate(Array(1000).fill(' '))
+    clearInterval(ticking)
+    expect(calls).toBe(1000)
+    expect(most).toBeLessThan(1000)
+  })
+
+  it('the translation of nothing is a new one each time', async () => {
+    const first = await translator.translate('', { attention: true })
+    expect(first.attention).toEqual([])
+    first.symbols.push('mine')
+    expect((await translator.translate('')).symbols).toEqual([])
+  })
+
   it('decodes fewer texts together where they are long, so that no batch fills the memory', async () => {
     const codec = text.SymbolCodec.of(['abc'], text.letters)
     const model = new models.EncoderDecoder({

@@ -14,7 +14,7 @@ import {
   Vocabulary,
   WordTokenizer,
 } from '../../text/index.js'
-import { refused, taken } from '../check.js'
+import { checkRecords, refused, taken } from '../check.js'
 import { bad, oneOf } from '../seq2seq/options.js'
 
 /** How codecs are learnt from pairs. */
@@ -30,17 +30,21 @@ export interface LearntCodecOptions {
   minCount?: number
   /** Whether texts are read and written in lower case; not for characters. @default false */
   lowercase?: boolean
-  /** The languages, for the short forms of words. */
+  /** The languages, for the short forms of words; one codec of both (`tied: 'all'`) has them only where the two are the same. */
   language?: { source?: Language; target?: Language }
 }
 
-/** The codecs of both sides; one, of both languages, if it is to be `shared`. */
+/** The codecs of both sides; one, of both languages, if it is to be `shared`. @throws ArgumentError for no pairs, and for what is not text. */
 export async function learntCodecs(
   pairs: readonly TextPair[],
   options: LearntCodecOptions,
   shared: boolean,
 ): Promise<{ source: Codec; target: Codec }> {
   const op = 'Translator.of'
+  if (checkRecords(pairs, 'pairs', op).length === 0) throw bad('pairs', 'at least one', 'none', op)
+  for (const [i, { source, target }] of pairs.entries())
+    for (const [side, text] of Object.entries({ source, target }))
+      if (typeof text !== 'string') throw refused(op, `the ${side} of pair ${i}`, 'a string', text)
   const { language, ...common } = options
   const { source, target } = taken(language ?? {}, op, 'language')
   const sides = (['source', 'target'] as const).map((side) => pairs.map((pair) => pair[side]))

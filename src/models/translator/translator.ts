@@ -117,10 +117,6 @@ export class Translator extends nn.Module {
     const { unit, vocabularySize, minCount, lowercase, language, ...sizes } = taken(options, op)
     const given = { unit, vocabularySize, minCount, lowercase, language }
     const learnt = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
-    if (checkRecords(pairs, 'pairs', op).length === 0) throw bad('pairs', 'at least one', 'none', op)
-    for (const [i, { source, target }] of pairs.entries())
-      for (const [side, text] of Object.entries({ source, target }))
-        if (typeof text !== 'string') throw refused(op, `the ${side} of pair ${i}`, 'a string', text)
     return new Translator({ ...sizes, ...(await learntCodecs(pairs, learnt, sizes.tied === 'all')) })
   }
 
@@ -180,10 +176,12 @@ export class Translator extends nn.Module {
       { ...rest, ...(before && { prefix: rows.map((row) => before[row] as string[]) }) },
       op,
     )
-    const results = sources.map((source, row) => this.#told([NOTHING], source, texts[row] as string))
-    for (const [i, row] of rows.entries()) {
-      if (i > 0 && i % TEXTS === 0) await setImmediate()
-      results[row] = this.#told(found[i] as Hypothesis[], sources[row] as string[], texts[row] as string)
+    const results: Translation[] = []
+    const written = found.values()
+    for (const [row, source] of sources.entries()) {
+      if (row > 0 && row % TEXTS === 0) await setImmediate()
+      const hypotheses = source.length === 0 ? [nothing(rest)] : (written.next().value as Hypothesis[])
+      results.push(this.#told(hypotheses, source, texts[row] as string))
     }
     return isOne ? (results[0] as Translation) : results
   }
@@ -294,7 +292,9 @@ async function turn(signal: AbortSignal | undefined): Promise<void> {
 }
 
 /** The translation of nothing. */
-const NOTHING: Hypothesis = { symbols: [], logProbability: 0, score: 0, ended: true }
+function nothing({ attention }: TranslateOptions): Hypothesis {
+  return { symbols: [], logProbability: 0, score: 0, ended: true, ...(attention && { attention: [] }) }
+}
 
 function configOf({ config }: EncoderDecoder): SavedConfig {
   return savedConfig(config)
