@@ -292,6 +292,33 @@ describe('training and use', () => {
     })
   })
 
+  it('classifies arrays ahead of what is queued, some rows at a time', async () => {
+    const model = new models.ResNet({ labels: ['a', 'b'], depth: 8, width: 2, channels: 1 })
+    const shape = [130, 1, 8, 8]
+    const bytes = new Uint8Array(130 * 64).map((_, i) => (i * 37) % 251)
+    let busy: Tensor = normal([700, 700])
+    const before = await model.classify({ data: bytes, shape })
+    const factor = normal([700, 700]).div(30)
+    for (let i = 0; i < 60; i++) busy = busy.matmul(factor)
+    const order: string[] = []
+    const queued = busy.data().then(() => order.push('queue'))
+    const answers = await model.classify({ data: bytes, shape })
+    order.push('answers')
+    await queued
+    expect(order).toEqual(['answers', 'queue'])
+    expect(answers).toEqual(before)
+    expect(await model.classify(tensor(bytes, { dtype: 'uint8', shape }))).toEqual(answers)
+    expect(await model.classify({ data: new Uint8Array(0), shape: [0, 1, 8, 8] })).toEqual([])
+    for (const wrong of [
+      { data: bytes, shape: [1, 1, 8, 8] },
+      { data: bytes, shape: [] },
+    ])
+      await expect(model.classify(wrong)).rejects.toMatchObject({ code: 'ERR_SHAPE' })
+    await expect(model.classify({ data: bytes } as never)).rejects.toMatchObject({
+      code: expect.stringMatching(/^ERR_/),
+    })
+  })
+
   it('takes augmented images and mixed labels; normalisation is its own', async () => {
     manualSeed(2)
     const model = small({ depth: 8, labelSmoothing: 0.1 })
