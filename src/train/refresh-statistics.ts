@@ -3,12 +3,14 @@ import { ArgumentError } from '../errors.js'
 import { BatchNorm } from '../nn/batch-norm.js'
 import { Module } from '../nn/module.js'
 import { needFunction } from '../tensor/options.js'
-import { noGrad, scope } from '../tensor/scope.js'
+import { noGrad, scope, synchronous } from '../tensor/scope.js'
 import { told } from '../told.js'
+import { Mode } from './mode.js'
 
 /**
  * Sets the running statistics of every `BatchNorm1d` and `BatchNorm2d` of a model to the plain mean over some batches, with the weights as they are: averaged
- * weights (`optim.EMA`) have other statistics than any that were seen in training. Nothing else of the model changes. As `torch.optim.swa_utils.update_bn`.
+ * weights (`optim.EMA`) have other statistics than any that were seen in training. Nothing else of the model changes. Differs from
+ * `torch.optim.swa_utils.update_bn`: all but the norms is in eval mode, so that nothing is dropped at random, neither numbers nor whole blocks.
  *
  * ```ts
  * const net = new nn.Sequential(new nn.Linear(2, 3), new nn.BatchNorm1d(3))
@@ -32,18 +34,19 @@ export async function refreshStatistics<M extends Module, B>(
   if (typeof source?.[Symbol.asyncIterator] !== 'function' && typeof source?.[Symbol.iterator] !== 'function')
     throw wrong('batches', 'iterable', batches)
   const norms = model.modules().filter((module): module is BatchNorm => module instanceof BatchNorm)
-  const momenta = norms.map(({ momentum }) => momentum)
-  const modes = model.modules().map((module) => [module, module.training] as const)
+  const mode = new Mode(model)
   let count = 0
-  try {
-    for await (const batch of batches) {
-      count++
+  for await (const batch of batches) {
+    count++
+    const own = norms.map(({ momentum }) => ({ momentum }))
+    mode.run(false, () => {
       // The n-th batch counts 1/n, so that all count the same and the first replaces what was there.
       for (const norm of norms) Object.assign(norm, { momentum: 1 / count, training: true })
-      noGrad(() => scope(() => void forward(model, batch)))
-    }
-  } finally {
-    for (const [i, norm] of norms.entries()) Object.assign(norm, { momentum: momenta[i] })
-    for (const [module, training] of modes) module.training = training
+      try {
+        noGrad(() => scope(() => void synchronous(() => forward(model, batch), op)))
+      } finally {
+        for (const [i, norm] of norms.entries()) Object.assign(norm, own[i])
+      }
+    })
   }
 }

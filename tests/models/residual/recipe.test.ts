@@ -116,6 +116,30 @@ describe('averages', () => {
     await expect(train.refreshStatistics(net, 3 as never, () => 0)).rejects.toMatchObject({ code: 'ERR_ARGUMENT' })
   })
 
+  it('refreshStatistics drops nothing at random, and is in force only while a batch is computed', async () => {
+    manualSeed(3)
+    const net = new nn.Sequential(new nn.Dropout(0.5), new nn.BatchNorm1d(2))
+    const norm = net.modules().find((module) => module instanceof nn.BatchNorm1d) as nn.BatchNorm1d
+    const x = normal([16, 2], 3, 2)
+    const seen: unknown[] = []
+    async function* batches() {
+      for (let i = 0; i < 2; i++) {
+        seen.push([norm.training, norm.momentum])
+        yield x
+      }
+    }
+    await train.refreshStatistics(net.train(), batches(), (model, input) => model.forward(input))
+    expectClose(await numbersOf(norm.runningMean as Tensor), await numbersOf(x.mean(0)), 'float32', 'means')
+    expect(net.modules().every(({ training }) => training)).toBe(true)
+    await train.refreshStatistics(net.eval(), batches(), (model, input) => model.forward(input))
+    expect(seen.slice(2)).toEqual([
+      [false, 0.1],
+      [false, 0.1],
+    ])
+    const later = train.refreshStatistics(net, [x], async (model, input) => model.forward(input))
+    await expect(later).rejects.toMatchObject({ code: 'ERR_ARGUMENT' })
+  })
+
   it('decayGroups parts by axes, and leaves no empty group', () => {
     const [matrix, vector] = parameters() as [Variable, Variable]
     expect(optim.decayGroups([vector, matrix])).toEqual([
