@@ -129,6 +129,8 @@ test.each([
   [ts('1,2:a\n1:a', '@equalLength true\n'), 10, 'though all should have 2'],
   [ts('1:a', '@dimensions 2\n'), 9, 'should be 2'],
   ['1\t2\n1\n', 2, 'no values'],
+  ['1\t2\n\t3\n', 2, 'class is missing'],
+  ['1,2\n,3\n', 2, 'class is missing'],
   ['1\tx\n', 1, 'no number'],
 ])('%j: line %d, %s', async (text, line, what) => {
   await expect(read(text)).rejects.toMatchObject({ code: 'ERR_DATA', line, message: expect.stringContaining(what) })
