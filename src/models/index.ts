@@ -28,12 +28,8 @@ export {
   type Series,
 } from './sequence-classifier.js'
 export { type LabelledRows, TabularClassifier, type TabularClassifierOptions } from './tabular-classifier.js'
-export {
-  type RowBatch,
-  TabularRegressor,
-  type TabularRegressorOptions,
-  type TabularSizes,
-} from './tabular-regressor.js'
+export type { TabularLoaderOptions, TabularSizes } from './tabular-network.js'
+export { type RowBatch, TabularRegressor, type TabularRegressorOptions } from './tabular-regressor.js'
 export {
   type LabelledText,
   TextClassifier,

@@ -1,19 +1,15 @@
 // TabularClassifier: a label from the columns of a table.
 import { Loader } from '../data/index.js'
 import type { Table } from '../data/table.js'
-import { ArgumentError } from '../errors.js'
 import * as nn from '../nn/index.js'
-import { adamW, type OptimizerFactory } from '../optim/index.js'
-import { ahead, type DeviceLike, type Tensor, tensor } from '../tensor/index.js'
-import { whole } from '../tensor/shape.js'
+import type { DeviceLike, Tensor } from '../tensor/index.js'
+import { checkTensor } from '../train/check.js'
 import type { Outputs } from '../train/index.js'
-import { Mode } from '../train/mode.js'
-import { checkList, checkString, checkTable, taken } from './check.js'
-import { checkColumns, inputsOf } from './columns.js'
-import { type ColumnInput, featuresOf, widthOf } from './features.js'
+import { checkString, checkTable, taken } from './check.js'
+import type { ColumnInput } from './features.js'
 import { loadFolder, saveFolder } from './folder.js'
 import { type Classified, checkLabels, classified, labelId } from './labels.js'
-import type { TabularSizes } from './tabular-regressor.js'
+import { type TabularLoaderOptions, TabularNetwork, type TabularSizes, tabularOptions } from './tabular-network.js'
 
 export interface TabularClassifierOptions extends TabularSizes {
   /** What the columns become, as `TabularClassifier.of` finds it. */
@@ -50,29 +46,12 @@ type Config = Required<TabularClassifierOptions>
  * console.log(answer.label, answer.probability)
  * await model.save('kinds')
  */
-export class TabularClassifier extends nn.Module {
-  readonly config: Config
-  embed: nn.Linear
-  blocks: nn.ResidualMLP[]
-  head: nn.Linear
-
+export class TabularClassifier extends TabularNetwork<Config> {
   constructor(options: TabularClassifierOptions) {
-    super()
     const { columns, target, labels, width = 64, blocks = 2, dropout = 0.1 } = taken(options, KIND)
-    const inputs = widthOf(checkColumns(columns, KIND))
-    const names = checkLabels(labels, KIND)
     checkString(target, 'target', KIND)
-    whole(blocks, 'blocks', KIND, 0)
-    if (inputs === 0)
-      throw new ArgumentError(`${KIND}: there is no column to predict from`, {
-        op: KIND,
-        expected: 'columns',
-        got: 'none',
-      })
-    this.config = { columns, target, labels: names, width, blocks, dropout }
-    this.embed = new nn.Linear(inputs, width)
-    this.blocks = Array.from({ length: blocks }, () => new nn.ResidualMLP(width, 2 * width))
-    this.head = new nn.Linear(width, names.length)
+    const names = checkLabels(labels, KIND)
+    super({ columns, target, labels: names, width, blocks, dropout }, names.length)
   }
 
   /**
@@ -82,16 +61,9 @@ export class TabularClassifier extends nn.Module {
    * @throws ArgumentError for a target that is not a column of text, and for columns of more than 256 categories.
    */
   static of(table: Table, options: TabularSizes & { target: string; inputs?: readonly string[] }): TabularClassifier {
-    const op = `${KIND}.of`
-    const { target, inputs, ...sizes } = taken(options, op)
-    checkTable(table, op)
-    checkString(target, 'target', op)
-    for (const name of inputs === undefined ? [] : checkList(inputs, 'inputs', op)) checkString(name, 'each input', op)
-    const names = inputs ?? table.names.filter((name) => name !== target)
-    if (names.includes(target))
-      throw new ArgumentError(`${op}: ${target} is the target, so it cannot be an input`, { op, got: target })
-    const labels = [...new Set(table.texts(target))].filter((text) => text !== '').sort()
-    return new TabularClassifier({ ...sizes, columns: inputsOf(table, names), target, labels })
+    const given = tabularOptions(table, options, `${KIND}.of`)
+    const labels = [...new Set(table.texts(given.target))].filter((text) => text !== '').sort()
+    return new TabularClassifier({ ...given, labels })
   }
 
   get labels(): readonly string[] {
@@ -99,19 +71,16 @@ export class TabularClassifier extends nn.Module {
   }
 
   /** x [B, inputs] → logits [B, labels]. */
-  forward(x: Tensor): Tensor {
-    const stream = this.blocks.reduce((y: Tensor, block) => block.forward(y), this.embed.forward(x))
-    return this.head.forward(nn.functional.dropout(stream, this.config.dropout, { training: this.training }))
+  override forward(x: Tensor): Tensor {
+    return super.forward(x)
   }
 
   /** The mean cross entropy, in nats, and the logits for metrics: `metrics: { accuracy: train.accuracy() }`. */
-  loss({ x, label }: LabelledRows): Outputs {
+  loss(batch: LabelledRows): Outputs {
+    const { x, label } = taken(batch, `${KIND}.loss`, 'the batch')
+    checkTensor(label, 'label', `${KIND}.loss`)
     const logits = this.forward(x)
     return { loss: nn.functional.crossEntropy(logits, label), prediction: logits, target: label }
-  }
-
-  optimizer(): OptimizerFactory {
-    return adamW({ lr: 2e-3, weightDecay: 0.01 })
   }
 
   /**
@@ -119,12 +88,12 @@ export class TabularClassifier extends nn.Module {
    *
    * @throws ArgumentError for labels that the model does not have.
    */
-  loader(table: Table, options: { batch?: number; shuffle?: boolean; seed?: number | bigint } = {}) {
+  loader(table: Table, options: TabularLoaderOptions = {}) {
     const { batch = 32, shuffle = true, seed } = taken(options, `${KIND}.loader`)
     const texts = checkTable(table, `${KIND}.loader`).texts(this.config.target)
     const known = Int32Array.from(texts.keys()).filter((row) => texts[row] !== '')
     const label = Array.from(known, (row) => labelId(this.labels, texts[row] as string, KIND))
-    const x = this.#features(known.length === table.rows ? table : table.take(known))
+    const x = this.features(known.length === table.rows ? table : table.take(known))
     const dtypes = { label: 'int64' } as const
     return new Loader({ x, label }, { batch, shuffle, dtypes, ...(seed === undefined ? {} : { seed }) })
   }
@@ -135,19 +104,7 @@ export class TabularClassifier extends nn.Module {
    * @throws ArgumentError for a table that lacks a column.
    */
   async predict(table: Table): Promise<Classified[]> {
-    if (checkTable(table, `${KIND}.predict`).rows === 0) return []
-    const { data, shape } = this.#features(table)
-    const probabilities = new Mode(this).run(false, () =>
-      ahead(() => this.forward(tensor(data, { shape }).to(this.device)).softmax(-1)),
-    )
-    const answers = classified(this.labels, (await probabilities.data()) as Float32Array)
-    probabilities.dispose()
-    return answers
-  }
-
-  #features(table: Table): { data: Float32Array; shape: [number, number] } {
-    const { columns } = this.config
-    return { data: featuresOf(table, columns), shape: [table.rows, widthOf(columns)] }
+    return classified(this.labels, await this.computed(table, (logits) => logits.softmax(-1)))
   }
 
   /**

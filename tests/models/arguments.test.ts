@@ -114,6 +114,7 @@ for (const [name, model] of Object.entries(instances)) {
     'loader',
     'decode',
     ...(['residual', 'deep'].includes(name) ? ['classify', 'forward', 'loss'] : []),
+    ...(['convolutions', 'series1d', 'rows', 'regressor'].includes(name) ? ['forward', 'loss'] : []),
     ...pairs,
     ...(name === 'vocabulary' ? ['encode', 'has'] : []),
   ])

@@ -23,6 +23,17 @@ describe('TabularRegressor', () => {
     })
   })
 
+  it('predicts many rows in parts, each as it is predicted alone', async () => {
+    const model = models.TabularRegressor.of(table, { target: 'price', width: 8 })
+    const rows = Array.from({ length: 5000 }, (_, i) => 50 + (i % 997) / 10)
+    const predicted = await model.predict(data.Table.of({ size: rows, kind: rows.map(() => 'flat') }))
+    expect(predicted).toHaveLength(5000)
+    for (const row of [0, 4095, 4096, 4999]) {
+      const [alone] = await model.predict(data.Table.of({ size: [rows[row] as number], kind: ['flat'] }))
+      expect((predicted[row] as number) / (alone as number)).toBeCloseTo(1, 4)
+    }
+  })
+
   it('metrics are in units of the target', async () => {
     const model = models.TabularRegressor.of(table, { target: 'price' })
     const { rmse } = await train.evaluate(model, model.loader(table, { shuffle: false }), {

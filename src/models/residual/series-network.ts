@@ -6,6 +6,7 @@ import { adamW, type OptimizerFactory } from '../../optim/index.js'
 import { ahead, arange, type Tensor, tensor } from '../../tensor/index.js'
 import { scope } from '../../tensor/scope.js'
 import { show, whole } from '../../tensor/shape.js'
+import { checkTensor } from '../../train/check.js'
 import type { Outputs } from '../../train/index.js'
 import { Mode } from '../../train/mode.js'
 import { checkList, checkRecords, refused, taken } from '../check.js'
@@ -91,21 +92,31 @@ export abstract class SeriesNetwork extends nn.Module {
   /** Logits [B, labels] of sequences [B, T, I], of which the first `length` steps count, or all. */
   forward(sequence: Tensor, length?: Tensor): Tensor {
     const { inputs } = this.config
+    checkTensor(sequence, 'the sequence', this.constructor.name)
+    if (length !== undefined) checkTensor(length, 'length', this.constructor.name)
     const [, steps] = sequence.shape as [number, number]
     if (sequence.rank !== 3 || sequence.shape[2] !== inputs || steps < LONGEST_KERNEL)
       throw this.#wrong(`[B, T ≥ ${LONGEST_KERNEL}, I=${inputs}]`, show(sequence.shape))
     return scope(() => {
-      const x = sequence.transpose(1, 2)
+      const { dtype } = this.head.weight
+      const x = sequence.to(dtype as 'float32').transpose(1, 2)
       if (length === undefined) return this.head.forward(this.features(x, undefined).mean(2))
       const places = arange(0, steps, { dtype: 'int64', device: sequence.device })
-      const mask = places.unsqueeze(0).lt(length.unsqueeze(1)).to('float32').unsqueeze(1)
+      const mask = places
+        .unsqueeze(0)
+        .lt(length.unsqueeze(1))
+        .to(dtype as 'float32')
+        .unsqueeze(1)
       const sum = this.features(x, mask).mul(mask).sum(2)
-      return this.head.forward(sum.div(length.to('float32').unsqueeze(1)))
+      return this.head.forward(sum.div(length.to(dtype as 'float32').unsqueeze(1)))
     })
   }
 
   /** The mean cross entropy, in nats, and the logits for metrics: `metrics: { accuracy: train.accuracy() }`. */
-  loss({ sequence, length, label }: SeriesBatch): Outputs {
+  loss(batch: SeriesBatch): Outputs {
+    const op = `${this.constructor.name}.loss`
+    const { sequence, length, label } = taken(batch, op, 'the batch')
+    checkTensor(label, 'label', op)
     const logits = this.forward(sequence, length)
     return { loss: nn.functional.crossEntropy(logits, label), prediction: logits, target: label }
   }
@@ -156,7 +167,9 @@ export abstract class SeriesNetwork extends nn.Module {
           const sequence = tensor(flat, { shape: [rows.length, longest, inputs] }).to(this.device)
           const length = tensor(lengths, { dtype: 'int64', device: this.device })
           const even = lengths.every((each) => each === longest)
-          return this.forward(sequence, even ? undefined : length).softmax(-1)
+          return this.forward(sequence, even ? undefined : length)
+            .to('float32')
+            .softmax(-1)
         }),
       )
       answers.push(...classified(this.labels, (await probabilities.data()) as Float32Array))

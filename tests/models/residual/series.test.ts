@@ -71,6 +71,15 @@ describe.each([models.FCN, models.ResNet1d])('%o', (Kind) => {
     expect((await raw.predict([wave(1, 9)]))[0]?.probability).not.toBe(alone?.probability)
   })
 
+  it('answers in float64 as in float32, also series of different lengths', async () => {
+    const model = Kind.of(waves(3), { width: 4 })
+    const series = [wave(1, 9), wave(0.3, 12)]
+    const narrow = await model.predict(series)
+    const wide = await model.to('float64').predict(series)
+    for (const [i, { probability }] of wide.entries())
+      expect(probability).toBeCloseTo(narrow[i]?.probability as number, 4)
+  })
+
   it('refuses a series shorter than the kernel, and what does not fit', async () => {
     const model = Kind.of(waves(3), { width: 4 })
     await expect(model.predict([wave(1, 7)])).rejects.toMatchObject({
