@@ -71,11 +71,11 @@ describe('packages', () => {
     }
   })
 
-  // The goal for the addon is 8 MB; native byte pairs (tokenizers and its regular expressions) take 2 MB of the 8.8.
-  test('are small enough: the addon at most 9 MB unpacked, libtorch at most 115 MB packed', () => {
+  // The goal for the addon is 8 MB; native byte pairs (tokenizers and its regular expressions) take 2 MB of it, augmentation and new kernels half a MB.
+  test('are small enough: the addon at most 9.5 MB unpacked, libtorch at most 115 MB packed', () => {
     const [libtorch, addon] = registry.packages
     const files = readdirSync(addon?.folder as string).map((name) => statSync(join(addon?.folder as string, name)).size)
-    expect(files.reduce((sum, size) => sum + size)).toBeLessThanOrEqual(9e6)
+    expect(files.reduce((sum, size) => sum + size)).toBeLessThanOrEqual(9.5e6)
     expect(statSync(libtorch?.tarball as string).size).toBeLessThanOrEqual(115e6)
   })
 
