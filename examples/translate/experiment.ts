@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { data, manualSeed, models, optim, text, train } from 'quarterturn'
-import { processorSeconds } from '../study/study.js'
+import { type Outcome, processorSeconds, type Study } from '../study/study.js'
 import { corpusFolder } from './corpus.js'
 
 export interface TranslationSettings {
@@ -206,6 +206,21 @@ export async function measures(
     'BLEU, 95 % to': bleu.high,
     chrF: text.chrF(written, known).score,
   }
+}
+
+/** A variant for each system: trained on all pairs, and what is measured of it. */
+export function variantsOf(
+  systems: readonly System[],
+  material: () => Promise<Material>,
+  settings: TranslationSettings,
+): Study['variants'] {
+  const run =
+    (system: System) =>
+    async (seed: number): Promise<Outcome> => {
+      const { model, epochs } = await trained(system, seed, await material(), settings)
+      return { ...(await measures(model, await material(), settings)), epochs }
+    }
+  return Object.fromEntries(systems.map((system) => [system, run(system)]))
 }
 
 export const ABOUT =

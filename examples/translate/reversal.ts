@@ -1,7 +1,7 @@
 // Study 1: the source from its end, as in 2014, or as it is; without attention and with it.
 import { fileURLToPath } from 'node:url'
-import { claim, command, type Outcome, type Study } from '../study/study.js'
-import { ABOUT, materialOf, measures, SETTINGS, type System, type TranslationSettings, trained } from './experiment.js'
+import { claim, command, type Study } from '../study/study.js'
+import { ABOUT, materialOf, SETTINGS, type System, type TranslationSettings, variantsOf } from './experiment.js'
 
 const COMPARED: readonly System[] = [
   'LSTM, source as it is',
@@ -12,19 +12,12 @@ const COMPARED: readonly System[] = [
 
 export function reversal(given: Partial<TranslationSettings> = {}, folder?: string): Study<TranslationSettings> {
   const settings = { ...SETTINGS, ...given }
-  const material = materialOf(settings, folder)
-  const run =
-    (system: System) =>
-    async (seed: number): Promise<Outcome> => {
-      const { model, epochs } = await trained(system, seed, await material(), settings)
-      return { ...(await measures(model, await material(), settings)), epochs }
-    }
   return {
     name: 'seq2seq-reversal',
     title: 'Reversal of the source',
     about: `${ABOUT} “LSTM” reads the source from its end. Published: perplexity 5.8 → 4.7, BLEU 25.9 → 30.6 by reversal, without attention (Sutskever, Vinyals and Le 2014, §3.3).`,
     settings,
-    variants: Object.fromEntries(COMPARED.map((system) => [system, run(system)])),
+    variants: variantsOf(COMPARED, materialOf(settings, folder), settings),
     verdicts: (mean) => {
       const perplexity = (system: System): number => mean(system, 'perplexity')
       const [plain, turned] = [perplexity('LSTM, source as it is'), perplexity('LSTM')]
