@@ -118,7 +118,10 @@ class Parser {
   /** A class, then values; NaN at the end is beyond the end of the series. */
   #row(text: string): void {
     // Old files begin their lines with spaces; a tab or a comma there follows a class.
-    const [label = '', ...cells] = text.replace(/^ +/, '').trimEnd().split(/\t|\s*,\s*|\s+/)
+    const [label = '', ...cells] = text
+      .replace(/^ +/, '')
+      .trimEnd()
+      .split(/\t|\s*,\s*|\s+/)
     if (label === '') throw this.#wrong('the class is missing', 'CLASS, values')
     while (cells.length > 1 && MISSING.test(cells.at(-1) as string)) cells.pop()
     if (cells.length === 0) throw this.#wrong('a series has no values', 'CLASS, values')
