@@ -39,6 +39,13 @@ export interface ConvOptions<S = PairLike> {
   groups?: number
 }
 
+export interface Conv2dFunctionOptions extends ConvOptions {
+  /** Added to the result, of its shape: the shortcut of a residual block. */
+  residual?: Tensor | undefined
+  /** Whether a ReLU follows, after the addition. @default false */
+  relu?: boolean | undefined
+}
+
 export interface ConvTransposeOptions<S = PairLike> extends ConvOptions<S> {
   /** Added at the end of the output, where several lengths would fit. */
   outputPadding?: S
@@ -62,9 +69,16 @@ export function conv1d<D extends DType>(x: Tensor<D>, weight: Tensor, options: C
   return call<D>('conv1d', [x, weight, needOptions(options, 'conv1d').bias], convolution('conv1d', options, single))
 }
 
-/** Cross-correlation: x [B, C, H, W], weight [O, C/groups, h, w] → [B, O, H', W'], H' = ⌊(H + 2·padding − dilation·(h−1) − 1)/stride⌋ + 1. */
-export function conv2d<D extends DType>(x: Tensor<D>, weight: Tensor, options: ConvOptions = {}): Tensor<D> {
-  return call<D>('conv2d', [x, weight, needOptions(options, 'conv2d').bias], convolution('conv2d', options, pair))
+/**
+ * Cross-correlation: x [B, C, H, W], weight [O, C/groups, h, w] → [B, O, H', W'], H' = ⌊(H + 2·padding − dilation·(h−1) − 1)/stride⌋ + 1; then
+ * y + residual, and relu(y), where asked for.
+ *
+ * Where no gradient is recorded, on the CPU, in float32 or bfloat16 and with channels side by side in memory, all of it is one operation of oneDNN, and the
+ * weight is brought into its order once, not at every call: that copy is kept while the weight lives and stays the same. Elsewhere they are libtorch's three.
+ */
+export function conv2d<D extends DType>(x: Tensor<D>, weight: Tensor, options: Conv2dFunctionOptions = {}): Tensor<D> {
+  const { bias, residual, relu = false } = needOptions(options, 'conv2d')
+  return call<D>('conv2d', [x, weight, bias, residual], { ...convolution('conv2d', options, pair), relu })
 }
 
 /**

@@ -83,6 +83,13 @@ def convolution(fn):
     return lambda x, a: fn(*x, a["stride"], a["padding"], a["dilation"], a["groups"])
 
 
+def conv2d(x, a):
+    x, weight, bias, residual = [*x, None][:4]
+    y = F.conv2d(x, weight, bias, a["stride"], a["padding"], a["dilation"], a["groups"])
+    y = y if residual is None else y + residual
+    return y.relu() if a.get("relu") else y
+
+
 def transposed(fn):
     return lambda x, a: fn(*x, a["stride"], a["padding"], a["outputPadding"], a["groups"], a["dilation"])
 
@@ -389,7 +396,7 @@ REFERENCE = {
     "cosineEmbeddingLoss": lambda x, a: F.cosine_embedding_loss(x[0], x[1], x[2], a["margin"], reduction=a["reduction"]),
     "tripletMarginLoss": lambda x, a: F.triplet_margin_loss(*x, a["margin"], a["p"], a["eps"], a["swap"], reduction=a["reduction"]),
     "conv1d": convolution(F.conv1d),
-    "conv2d": convolution(F.conv2d),
+    "conv2d": conv2d,
     "convTranspose1d": transposed(F.conv_transpose1d),
     "convTranspose2d": transposed(F.conv_transpose2d),
     "maxPool1d": pool(F.max_pool1d),

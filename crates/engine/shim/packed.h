@@ -19,6 +19,10 @@ struct Packed {
   std::vector<c10::weak_intrusive_ptr<c10::TensorImpl>> of;
   std::mutex mutex;
   uint64_t trained = 0; // training passes so far
+  // Of a convolution: its weight in oneDNN's order, the version that it was made from, and all else that the order depends on.
+  at::Tensor reordered;
+  uint64_t reordered_version = 0;
+  std::vector<int64_t> reordered_for;
 
   ~Packed() { qt_packed_free(forms); }
 
@@ -46,7 +50,7 @@ struct PackedWeights {
 inline PackedWeights packed_for(const std::vector<at::Tensor> &weights, bool training) {
   static std::mutex mutex;
   static auto *cache = new std::list<std::shared_ptr<Packed>>(); // newest first; never destroyed
-  constexpr size_t most = 64;
+  constexpr size_t most = 512; // more than a ResNet-152 has
   uint64_t version = 0;
   for (const at::Tensor &weight : weights) {
     // Tensors without a version cannot be told apart from their later selves.

@@ -1,7 +1,7 @@
 // Block: a branch of two or three convolutions, and the shortcut past it.
 import * as nn from '../../nn/index.js'
 import type { Tensor } from '../../tensor/index.js'
-import { activated, convolution, type Norm, normalised, normOf } from './layers.js'
+import { activated, convolution, convolved, type Norm, normOf } from './layers.js'
 import type { BlockPlan, ResNetConfig } from './options.js'
 
 /** Where a gradient goes through a block: the values stay the same, what it does not pass counts as constant (Veit et al. 2016, section 4.3). */
@@ -77,11 +77,10 @@ export class Block extends nn.Module {
     const { shortcut, order } = this.#config
     const before = order === 'preactivation'
     const read = before ? activated(this.bn1, x) : x
-    const { last, norm } = this.#branch(read)
     const carried = shortcut === 'none' ? undefined : this.#carry(x, read)
-    if (carried === undefined) return before ? last : activated(norm, last)
-    if (!before && path === 'both' && this.#plain) return activated(norm, last, carried)
-    const parts = this.#parts(x, carried, before ? last : normalised(norm, last))
+    if (carried === undefined || (path === 'both' && this.#plain))
+      return this.#branch(read, { residual: carried, relu: !before })
+    const parts = this.#parts(x, carried, this.#branch(read))
     const sum = (path === 'branch' ? parts.carry.detach() : parts.carry).add(
       path === 'shortcut' ? parts.write.detach() : parts.write,
     )
@@ -105,14 +104,13 @@ export class Block extends nn.Module {
     return this.gate === undefined && !scaled && (this.training || this.#place.keep === 1)
   }
 
-  /** The output of the last convolution, and the norm that is still to come in the original order. */
-  #branch(read: Tensor): { last: Tensor; norm: Norm } {
+  /** The output of the last convolution and, in the original order, its norm; `after`: what is done with it. */
+  #branch(read: Tensor, after: nn.AfterConv = {}): Tensor {
     const { conv1, conv2, conv3, bn1, bn2, bn3 } = this
-    const before = this.#config.order === 'preactivation'
-    const first = conv1.forward(read)
-    const second = conv2.forward(activated(before ? bn2 : bn1, first))
-    if (conv3 === undefined) return { last: second, norm: bn2 }
-    return { last: conv3.forward(activated(before ? bn3 : bn2, second)), norm: bn3 }
+    const [first, second, third] = this.#config.order === 'preactivation' ? [bn2, bn3, undefined] : [bn1, bn2, bn3]
+    const x = convolved(conv1, first, read, { relu: true })
+    if (conv3 === undefined) return convolved(conv2, second, x, after)
+    return convolved(conv3, third, convolved(conv2, second, x, { relu: true }), after)
   }
 
   /** The input in the shape of the output; `read` is what a projection reads. */
@@ -120,8 +118,10 @@ export class Block extends nn.Module {
     const { downsample, training } = this
     const { stride, input, output, transition } = this.#place
     const { shortcut, shortcutDropout } = this.#config
-    if (downsample !== undefined)
-      return downsample.reduce((value: Tensor, layer) => layer.forward(value), read as Tensor)
+    if (downsample !== undefined) {
+      const [conv, norm] = downsample as [nn.Conv2d, Norm]
+      return convolved(conv, norm, read)
+    }
     if (transition) {
       const kept = stride === 1 ? x : x.slice(2, 0, Infinity, stride).slice(3, 0, Infinity, stride)
       const more = output - input

@@ -24,14 +24,14 @@ export function normOf(channels: number, folded: boolean): Norm {
   return folded ? undefined : new nn.BatchNorm2d(channels)
 }
 
-export function normalised(norm: Norm, x: Tensor): Tensor {
-  return norm === undefined ? x : norm.forward(x)
+/** relu(norm(x)), before a convolution. */
+export function activated(norm: Norm, x: Tensor): Tensor {
+  return norm === undefined ? x.relu() : norm.forward(x, { relu: true })
 }
 
-/** relu(norm(x) + carry): the passes over memory that lie between two convolutions, in one place. */
-export function activated(norm: Norm, x: Tensor, carry?: Tensor): Tensor {
-  if (norm !== undefined) return norm.forward(x, { residual: carry, relu: true })
-  return (carry === undefined ? x : x.add(carry)).relu()
+/** norm(conv(x)), then + residual and a ReLU where asked for: as few passes over memory as there are operations for, in one place. */
+export function convolved(conv: nn.Conv2d, norm: Norm, x: Tensor, after: nn.AfterConv = {}): Tensor {
+  return norm === undefined ? conv.forward(x, after) : norm.forward(conv.forward(x), after as nn.AfterNorm)
 }
 
 /** The same image with its channels side by side in memory, as libtorch's convolutions on the CPU are fastest; shape and values stay. */

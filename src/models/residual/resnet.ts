@@ -16,7 +16,7 @@ import { answersOf, type Images } from './answers.js'
 import { checkBatch, type ImageBatch, lossOf } from './batch.js'
 import { Block } from './block.js'
 import { foldedState } from './fold.js'
-import { activated, brightness, channelsLast, convolution, type Norm, normOf } from './layers.js'
+import { activated, brightness, channelsLast, convolution, convolved, type Norm, normOf } from './layers.js'
 import { channelsOut, KIND, planOf, type ResNetConfig, type ResNetOptions, settled } from './options.js'
 import { type ResNetSizes, sizesOf } from './sizes.js'
 import { checkWalk, type WalkOptions } from './walk.js'
@@ -126,8 +126,7 @@ export class ResNet extends nn.Module {
   }
 
   #stem(x: Tensor): Tensor {
-    const first = this.conv1.forward(x)
-    const read = this.config.order === 'preactivation' ? first : activated(this.bn1, first)
+    const read = convolved(this.conv1, this.bn1, x, { relu: this.config.order !== 'preactivation' })
     return this.config.family === 'imagenet' ? nn.functional.maxPool2d(read, 3, { stride: 2, padding: 1 }) : read
   }
 

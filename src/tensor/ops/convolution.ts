@@ -1,5 +1,5 @@
 // Windows that move over signals [B, C, L] and images [B, C, H, W]: convolutions, pooling, resampling.
-import { type Shape, show } from '../shape.js'
+import { type Shape, sameShape, show } from '../shape.js'
 import { needVector } from './nn.js'
 import { at, badShape, flag, like, list, needFloat, needRank, needSameDType, type OpSpec, op } from './spec.js'
 
@@ -18,6 +18,8 @@ export interface Convolution {
   padding: Sizes
   dilation: Sizes
   groups: number
+  /** Of images: whether a ReLU follows, after the residual. */
+  relu?: boolean
 }
 
 export const interpolations = { nearest: 0, linear: 1, bilinear: 1, bicubic: 2 } as const
@@ -77,9 +79,16 @@ function convolution(name: string, axes: 1 | 2): OpSpec<Convolution> {
       )
       if (out.some((size) => size < 1))
         throw badShape(name, 'input', `at least the kernel ${show(kernel)} after padding`, x.shape)
-      return [like(x, [x.shape[0] as number, o, ...out])]
+      const shape = [x.shape[0] as number, o, ...out]
+      const residual = inputs[3]
+      if (residual !== undefined && !sameShape(residual.shape, shape))
+        throw badShape(name, 'residual', `${show(shape)}, the shape of the output`, residual.shape)
+      return [like(x, shape)]
     },
-    attributes: ({ stride, padding, dilation, groups }) => [...stride, ...padding, ...dilation, groups],
+    attributes: ({ stride, padding, dilation, groups, relu }) => {
+      const all = [...stride, ...padding, ...dilation, groups]
+      return axes === 1 ? all : [...all, flag(relu === true)]
+    },
   })
 }
 

@@ -1,7 +1,25 @@
 //! Windows that move over signals [B, C, L] and images [B, C, H, W]: convolutions, pooling, resampling.
+use super::nn::finished;
 use crate::call::{Call, Outputs};
 use crate::error::Fault;
 use crate::op::Op;
+use crate::shim;
+use std::ffi::c_char;
+use std::ptr::{null, null_mut};
+use tch::Tensor;
+use torch_sys::C_tensor;
+
+unsafe extern "C" {
+    fn qt_conv2d(
+        x: *const C_tensor,
+        weight: *const C_tensor,
+        bias: *const C_tensor,
+        residual: *const C_tensor,
+        sizes: *const i64,
+        relu: bool,
+        y: *mut *mut C_tensor,
+    ) -> *mut c_char;
+}
 
 fn sizes<const N: usize>(call: &mut Call) -> Result<[i64; N], Fault> {
     let mut sizes = [0; N];
@@ -29,10 +47,38 @@ pub fn conv1d(call: &mut Call) -> Outputs {
     Ok(vec![call.input(0)?.f_conv1d(call.input(1)?, call.optional(2), stride, padding, dilation, groups)?])
 }
 
-/// `conv2d`: [B, C, H, W].
+/// `conv2d`: [B, C, H, W]; then a residual is added and a `ReLU` taken, where asked for.
 pub fn conv2d(call: &mut Call) -> Outputs {
-    let Convolution { stride, padding, dilation, groups } = convolution::<2>(call)?;
-    Ok(vec![call.input(0)?.f_conv2d(call.input(1)?, call.optional(2), stride, padding, dilation, groups)?])
+    let given = convolution::<2>(call)?;
+    let relu = call.attributes.flag()?;
+    let residual = call.optional(3);
+    if let Some(y) = at_once(call, &given, residual, relu)? {
+        return Ok(vec![y]);
+    }
+    let Convolution { stride, padding, dilation, groups } = given;
+    let y = call.input(0)?.f_conv2d(call.input(1)?, call.optional(2), stride, padding, dilation, groups)?;
+    Ok(vec![finished(y, residual, relu)?])
+}
+
+/// As one operation of oneDNN, with a weight that was reordered before: in inference on the CPU, where channels lie last in memory.
+fn at_once(call: &Call, given: &Convolution<2>, residual: Option<&Tensor>, relu: bool) -> Result<Option<Tensor>, Fault> {
+    let Convolution { stride: [s, t], padding: [p, q], dilation: [d, e], groups } = *given;
+    let sizes = [s, t, p, q, d, e, groups];
+    let handle = |tensor: Option<&Tensor>| tensor.map_or(null(), Tensor::as_ptr);
+    let mut y = null_mut();
+    // SAFETY: the tensors are valid for the call or null where they may be, and the sizes are as many as it reads.
+    shim::check(unsafe {
+        qt_conv2d(
+            call.input(0)?.as_ptr(),
+            call.input(1)?.as_ptr(),
+            handle(call.optional(2)),
+            handle(residual),
+            sizes.as_ptr(),
+            relu,
+            &raw mut y,
+        )
+    })?;
+    if y.is_null() { Ok(None) } else { shim::made(y).map(Some) }
 }
 
 /// `convTranspose1d`: the transpose of `conv1d`.

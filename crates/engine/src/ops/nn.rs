@@ -59,8 +59,16 @@ pub fn batch_norm(call: &mut Call) -> Outputs {
         }
     }
     let y = x.f_batch_norm(weight, bias, mean, variance, train, momentum, eps, true)?;
-    let y = residual.map_or_else(|| Ok(y.shallow_clone()), |residual| y.f_add(residual))?;
-    Ok(vec![if relu { y.f_relu()? } else { y }])
+    Ok(vec![finished(y, residual, relu)?])
+}
+
+/// The end of a residual block: y + residual, then a `ReLU`, where asked for.
+pub fn finished(y: Tensor, residual: Option<&Tensor>, relu: bool) -> Result<Tensor, Fault> {
+    let sum = match residual {
+        Some(residual) => y.f_add(residual)?,
+        None => y,
+    };
+    Ok(if relu { sum.f_relu()? } else { sum })
 }
 
 /// [N, C, ...] as [N, ..., C].
