@@ -120,7 +120,7 @@ describe('conv2d with residual and relu in inference', () => {
     }
   })
 
-  it('other sizes, strides and threads of one weight do not mix', async () => {
+  it('other sizes and strides of one weight do not mix', async () => {
     const weight = normal([32, 32, 3, 3])
     for (const [n, size, stride] of [
       [1, 7, 1],
