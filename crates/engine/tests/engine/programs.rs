@@ -30,7 +30,7 @@ fn running_statistics_are_updated_once_although_a_checkpoint_runs_twice() {
     let mut client = Client::new();
     let program = client.id();
     let (x, mean, variance, y) = (client.id(), client.id(), client.id(), client.id());
-    let body = client.entry("batchNorm", &[x, 0.0, 0.0, mean, variance], &[y], &[1.0, 0.5, 1e-5]);
+    let body = client.entry("batchNorm", &[x, 0.0, 0.0, mean, variance], &[y], &[1.0, 0.5, 1e-5, 0.0]);
     let definition = [vec![program, 3.0, x, mean, variance, 1.0, y], body].concat();
     client.many("define", &[], &[], &definition);
     let input = client.tensor(&[1.0, 3.0, 5.0, 7.0]);
