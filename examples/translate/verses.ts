@@ -6,7 +6,7 @@ import { materialOf, SETTINGS, type System, type TranslationSettings, variantsOf
 const COMPARED: readonly System[] = ['Transformer', 'minLSTM']
 
 export function verses(given: Partial<TranslationSettings> = {}, folder?: string): Study<TranslationSettings> {
-  const settings = { ...SETTINGS, file: 'verses-40.tsv', pieces: 4000, width: 192, seconds: 400, ...given }
+  const settings = { ...SETTINGS, file: 'verses-40.tsv', pieces: 4000, width: 192, seconds: 240, ...given }
   return {
     name: 'seq2seq-verses',
     title: 'Whole verses',
