@@ -1,31 +1,13 @@
 // Study 1: ResNet-20 on MNIST, the official split, within ten minutes of two cores.
 import { fileURLToPath } from 'node:url'
-import { models } from 'quarterturn'
 import { claim, command, type Outcome, type Study } from '../study/study.js'
-import { accuracy, DIGITS, first, MOMENTS, readDigits, trainFor } from './images.js'
+import { accuracy, type ResNetSettings, trainedResNet } from './images.js'
 
-export interface DigitsSettings {
-  depth: number
-  width: number
-  /** Of processor time: 1,200 are ten minutes of two cores. */
-  seconds: number
-  batch: number
-  lr: number
-  /** Images to learn from, and of the test, at most. */
-  rows: number
-}
-
-export function digits(given: Partial<DigitsSettings> = {}): Study<DigitsSettings> {
+export function digits(given: Partial<ResNetSettings> = {}): Study<ResNetSettings> {
   const settings = { depth: 20, width: 16, seconds: 1200, batch: 128, lr: 0.1, rows: 60_000, ...given }
-  const run = async (seed: number, { depth, width, seconds, batch, lr, rows }: DigitsSettings): Promise<Outcome> => {
-    const { training, test } = await readDigits()
-    const model = new models.ResNet({ labels: DIGITS, channels: 1, moments: MOMENTS, depth, width, family: 'cifar' })
-    const part = first(training, rows)
-    const { steps } = await trainFor(model, part, { seconds, batch, lr, seed, augment: { padCrop: 2 } })
-    return {
-      'test accuracy, %': await accuracy(model.eval(), first(test, rows)),
-      epochs: (steps * batch) / part.labels.length,
-    }
+  const run = async (seed: number, of: ResNetSettings): Promise<Outcome> => {
+    const { model, test, steps } = await trainedResNet(seed, of, { side: 28, augment: { padCrop: 2 } })
+    return { 'test accuracy, %': await accuracy(model, test), epochs: (steps * of.batch) / Math.min(of.rows, 60_000) }
   }
   return {
     name: 'residual-digits',

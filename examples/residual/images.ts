@@ -1,7 +1,7 @@
 // What the studies of residual networks share: MNIST as it is packaged, training for a budget of processor time, accuracy.
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
-import { data, type models, type nn, optim, train } from 'quarterturn'
+import { data, models, type nn, optim, train } from 'quarterturn'
 import { processorSeconds } from '../study/study.js'
 
 /** Bytes [N, 1, S, S] and their classes. */
@@ -60,6 +60,39 @@ export function first({ images, labels }: Digits, rows: number): Digits {
     images: { data: images.data.subarray(0, kept * size), shape: [kept, ...rest] },
     labels: labels.subarray(0, kept),
   }
+}
+
+/** What the studies of `models.ResNet` share. */
+export interface ResNetSettings {
+  depth: number
+  width: number
+  /** Of processor time. */
+  seconds: number
+  batch: number
+  lr: number
+  /** Images to learn from, and of the test, at most. */
+  rows: number
+}
+
+/** A ResNet of the CIFAR family after its training, in eval mode, and the images of the test. */
+export async function trainedResNet(
+  seed: number,
+  { depth, width, seconds, batch, lr, rows }: ResNetSettings,
+  { side = 14, options = {}, ...budget }: ResNetTraining = {},
+): Promise<{ model: models.ResNet; test: Digits; steps: number; curve: number[] }> {
+  const { training, test } = await readDigits(side)
+  const model = new models.ResNet({
+    ...{ labels: DIGITS, channels: 1, moments: MOMENTS, family: 'cifar', depth, width },
+    ...options,
+  })
+  const told = await trainFor(model, first(training, rows), { seconds, batch, lr, seed, ...budget })
+  return { model: model.eval(), test: first(test, rows), ...told }
+}
+
+interface ResNetTraining extends Pick<Budget, 'augment' | 'points'> {
+  /** Of the images. @default 14 */
+  side?: 14 | 28
+  options?: Partial<models.ResNetOptions>
 }
 
 export interface Budget {

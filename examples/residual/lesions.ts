@@ -1,19 +1,12 @@
 // Study 4: blocks left out and put in another order, which path lengths carry the gradient, and convolutions in common.
 import { fileURLToPath } from 'node:url'
-import { grad, manualSeed, models, nn, noGrad, scope, type Tensor, tensor } from 'quarterturn'
+import { grad, type models, nn, noGrad, scope, type Tensor, tensor } from 'quarterturn'
 import { draws } from '../study/draws.js'
 import { claim, command, type Outcome, type Study } from '../study/study.js'
-import { accuracy, DIGITS, type Digits, first, MOMENTS, readDigits, trainFor } from './images.js'
+import { accuracy, type Digits, first, type ResNetSettings, trainedResNet } from './images.js'
 
-export interface LesionSettings {
-  depth: number
-  width: number
-  /** Of processor time. */
-  seconds: number
-  batch: number
-  lr: number
-  /** Images to learn from, and of the test for each lesion. */
-  rows: number
+export interface LesionSettings extends ResNetSettings {
+  /** Images of the test for each lesion. */
   tested: number
   /** Paths that are drawn of each length. */
   paths: number
@@ -39,18 +32,9 @@ export function lesions(given: Partial<LesionSettings> = {}): Study<LesionSettin
   }
   const run =
     (system: keyof typeof SYSTEMS) =>
-    async (
-      seed: number,
-      { depth, width, seconds, batch, lr, rows, tested, paths }: LesionSettings,
-    ): Promise<Outcome> => {
-      const { training, test } = await readDigits(14)
-      manualSeed(seed)
-      const model = new models.ResNet({
-        ...{ labels: DIGITS, channels: 1, moments: MOMENTS, family: 'cifar', depth, width },
-        ...SYSTEMS[system],
-      })
-      await trainFor(model, first(training, rows), { seconds, batch, lr, seed })
-      model.eval()
+    async (seed: number, of: LesionSettings): Promise<Outcome> => {
+      const { tested, paths } = of
+      const { model, test } = await trainedResNet(seed, of, { options: SYSTEMS[system] })
       const few = first(test, tested)
       const all = model.blocks.map((_, i) => i)
       const whole = await accuracy(model, few)
@@ -65,7 +49,7 @@ export function lesions(given: Partial<LesionSettings> = {}): Study<LesionSettin
       for (const place of within) single.push(await without([place]))
       const random = draws(seed)
       return {
-        'test accuracy, %': await accuracy(model, first(test, rows)),
+        'test accuracy, %': await accuracy(model, test),
         parameters: model.parameters().reduce((sum, { size }) => sum + size, 0),
         'points lost by one block, mean': -mean(single),
         'points lost by three blocks': -(await without(sample(within, 3, random))),

@@ -1,19 +1,11 @@
 // Study 6: blocks that are left out at random while training, and blocks that keep nothing for the backward pass.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { grad, manualSeed, memory, models, nn, normal, scope, type Tensor } from 'quarterturn'
+import { grad, memory, nn, normal, scope, type Tensor } from 'quarterturn'
 import { claim, command, type Outcome, type Study } from '../study/study.js'
-import { accuracy, DIGITS, first, MOMENTS, readDigits, trainFor } from './images.js'
+import { accuracy, type ResNetSettings, trainedResNet } from './images.js'
 
-export interface SavingSettings {
-  depth: number
-  width: number
-  /** Of processor time. */
-  seconds: number
-  batch: number
-  lr: number
-  /** Images to learn from, and of the test, at most. */
-  rows: number
+export interface SavingSettings extends ResNetSettings {
   /** Images and channels of the blocks whose memory is measured. */
   images: number
   channels: number
@@ -30,19 +22,13 @@ export function savings(given: Partial<SavingSettings> = {}): Study<SavingSettin
   }
   const trained =
     (keepLast: number) =>
-    async (seed: number, { depth, width, seconds, batch, lr, rows }: SavingSettings): Promise<Outcome> => {
-      const { training, test } = await readDigits(14)
-      manualSeed(seed)
-      const model = new models.ResNet({
-        ...{ labels: DIGITS, channels: 1, moments: MOMENTS, family: 'cifar', depth, width, keepLast },
-      })
-      const { steps } = await trainFor(model, first(training, rows), { seconds, batch, lr, seed })
-      return { 'test accuracy, %': await accuracy(model.eval(), first(test, rows)), steps }
+    async (seed: number, of: SavingSettings): Promise<Outcome> => {
+      const { model, test, steps } = await trainedResNet(seed, of, { options: { keepLast } })
+      return { 'test accuracy, %': await accuracy(model, test), steps }
     }
   const kept =
     (make: (channels: number, blocks: number) => nn.Module & { forward(x: Tensor): Tensor }) =>
-    async (seed: number, { images, channels }: SavingSettings): Promise<Outcome> => {
-      manualSeed(seed)
+    async (_seed: number, { images, channels }: SavingSettings): Promise<Outcome> => {
       const curve: number[] = []
       for (const blocks of DEPTHS) curve.push(await peak(make(channels, blocks), images, channels))
       return { [MEMORY]: curve }

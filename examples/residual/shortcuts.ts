@@ -1,19 +1,8 @@
 // Study 3: what carries the stream past a block (He et al. 2016, table 1), at small scale.
 import { fileURLToPath } from 'node:url'
-import { manualSeed, models } from 'quarterturn'
+import type { models } from 'quarterturn'
 import { claim, command, type Outcome, type Study } from '../study/study.js'
-import { accuracy, DIGITS, first, MOMENTS, readDigits, trainFor } from './images.js'
-
-export interface ShortcutSettings {
-  depth: number
-  width: number
-  /** Of processor time. */
-  seconds: number
-  batch: number
-  lr: number
-  /** Images to learn from, and of the test, at most. */
-  rows: number
-}
+import { accuracy, type ResNetSettings, trainedResNet } from './images.js'
 
 /** What the paper has for ResNet-110 on CIFAR-10, error in per cent. */
 const VARIANTS = {
@@ -31,21 +20,14 @@ const ERROR = 'test error, %'
 /** LeNet-1 on MNIST at 16 × 16 (LeCun et al. 1998, figure 9). */
 const BASELINE = 1.7
 
-export function shortcuts(given: Partial<ShortcutSettings> = {}): Study<ShortcutSettings> {
+export function shortcuts(given: Partial<ResNetSettings> = {}): Study<ResNetSettings> {
   const settings = { depth: 32, width: 8, seconds: 30, batch: 128, lr: 0.1, rows: 60_000, ...given }
   const run =
     (options: Partial<models.ResNetOptions>) =>
-    async (seed: number, { depth, width, seconds, batch, lr, rows }: ShortcutSettings): Promise<Outcome> => {
-      const { training, test } = await readDigits(14)
-      manualSeed(seed)
-      const model = new models.ResNet({
-        ...{ labels: DIGITS, channels: 1, moments: MOMENTS, family: 'cifar', depth, width },
-        ...options,
-      })
-      const part = first(training, rows)
-      const { steps, curve } = await trainFor(model, part, { seconds, batch, lr, seed, points: 8 })
+    async (seed: number, of: ResNetSettings): Promise<Outcome> => {
+      const { model, test, steps, curve } = await trainedResNet(seed, of, { options, points: 8 })
       return {
-        [ERROR]: 100 - (await accuracy(model.eval(), first(test, rows))),
+        [ERROR]: 100 - (await accuracy(model, test)),
         'training loss at the end': curve.at(-1) as number,
         steps,
       }
