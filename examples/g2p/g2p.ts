@@ -78,7 +78,7 @@ export async function g2p(options: G2pOptions = {}): Promise<G2pResult> {
   say(
     `Words     ${count(training.length)} to learn from, ${count(words.validation.length)} to watch, ${count(test.length)} for the test (CMU pronouncing dictionary)`,
   )
-  say(`Model     ${described(model.config)}, ${(parameters / 1e6).toPrecision(2)} M parameters`)
+  say(`Model     ${described(model.config, `${(parameters / 1e6).toPrecision(2)} M parameters`)}`)
   say(
     `Training  ${epochs} × ${count(countTokens(training))} letters and phonemes, ${minutes} min at most; batches of ${BATCH}, AdamW, clipped at ${CLIP}\n`,
   )
@@ -127,10 +127,11 @@ export async function g2p(options: G2pOptions = {}): Promise<G2pResult> {
   }
 }
 
-function described({ width, numLayers, bidirectional, attention, reversed }: models.EncoderDecoderConfig): string {
+function described(config: models.EncoderDecoderConfig, size: string): string {
+  const { width, numLayers, bidirectional, attention, reversed } = config
   const read = bidirectional ? 'read both ways' : `read from its ${reversed ? 'end' : 'beginning'}`
   const attends = attention === 'none' ? '' : ` with ${attention} attention`
-  return `two LSTMs of ${numLayers} × ${width}${attends}; the source is ${read}`
+  return `two LSTMs of ${numLayers} × ${width}${attends}, ${size}; the source is ${read}`
 }
 
 /** What beam search (or, with `beam` 1, the greedy search) makes of words. */
