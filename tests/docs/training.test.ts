@@ -20,7 +20,7 @@ test('the program of docs/training.md trains, measures, predicts, saves and goes
   expect([code, stderr.replace(/^epoch .*\n/gm, '')]).toEqual([0, ''])
   expect(Number(/accuracy: ([\d.]+)/.exec(stdout)?.[1])).toBeGreaterThan(0.85)
   expect(stdout).toMatch(/0\.5\n3\n/)
-  expect(stdout.match(/\[ \d+, 2 \]/g)).toHaveLength(4)
+  expect(stdout.match(/^\[ \d+, 2 \]$/gm)).toHaveLength(4)
   expect(stdout).toMatch(/[\d.]+ true\n$/)
   expect(readdirSync(folder)).toEqual(
     expect.arrayContaining(['checkpoint-000000075.safetensors', 'epochs.csv', 'events.jsonl', 'run.json']),
