@@ -4,6 +4,7 @@ import { chmodSync, copyFileSync, existsSync, mkdirSync, renameSync } from 'node
 import { join } from 'node:path'
 import { ensureLibtorch, libtorchEnv } from '../libtorch.mjs'
 import { bundle } from './bundle.mjs'
+import { buildFatbin } from './fatbin.mjs'
 import { must, mustTool, root, run, Stop, say } from './run.mjs'
 import { fingerprint, step } from './stamp.mjs'
 
@@ -123,5 +124,6 @@ export async function buildAll(options) {
   await buildAddon(env, options)
   await buildLibrary()
   await buildPrograms()
+  await buildFatbin()
   return env
 }
