@@ -88,7 +88,7 @@ int cuOccupancyMaxActiveClusters(int *clusters, void *function, const struct con
   *clusters = CLUSTERS;
   return 0;
 }
-// The first two arguments are read as a pointer and an int.
+// Kernels take one struct: of it, two numbers are read.
 int cuLaunchKernelEx(const struct config *config, void *function, void **arguments, void **extra) {
   char text[512];
   int at = snprintf(text, sizeof text, "launch %s grid %u %u %u block %u %u %u shared %u stream %p", (char *)function, config->grid[0], config->grid[1],
@@ -98,7 +98,8 @@ int cuLaunchKernelEx(const struct config *config, void *function, void **argumen
     if (one->id == 2) at += snprintf(text + at, sizeof text - at, " cooperative %d", one->value.cooperative);
     if (one->id == 4) at += snprintf(text + at, sizeof text - at, " cluster %u %u %u", one->value.cluster[0], one->value.cluster[1], one->value.cluster[2]);
   }
-  snprintf(text + at, sizeof text - at, " arguments %p %d%s", *(void **)arguments[0], *(int *)arguments[1], extra == NULL ? "" : " extra");
+  snprintf(text + at, sizeof text - at, " arguments %#llx %llu%s", ((unsigned long long *)arguments[0])[0],
+           ((unsigned long long *)arguments[0])[1], extra == NULL ? "" : " extra");
   note(text);
   return LAUNCH;
 }

@@ -6,55 +6,28 @@ mod error;
 pub use driver::{Driver, Stream};
 pub use error::Error;
 
+use crate::{Card, Launch, Launcher};
 use driver::{Attribute, Context, Function, FunctionAttribute, LaunchAttribute, LaunchConfig, Module};
 use std::collections::HashMap;
-use std::ffi::c_void;
 use std::sync::{Mutex, PoisonError};
 
 /// More shared memory than this a kernel has to ask for.
 const SHARED_UNASKED: usize = 48 << 10;
 
 /// Clusters of more blocks than this are not portable, and have to be asked for.
-const PORTABLE_CLUSTER: usize = 8;
-
-/// What a device has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Facts {
-    pub name: String,
-    /// The compute capability.
-    pub major: usize,
-    pub minor: usize,
-    pub multiprocessors: usize,
-    /// Bytes of shared memory that one block may have.
-    pub shared_per_block: usize,
-    /// Whether blocks can be launched in clusters.
-    pub clusters: bool,
-}
-
-/// How a kernel is launched.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Launch {
-    pub kernel: &'static str,
-    pub grid: usize,
-    pub block: usize,
-    /// Blocks in a cluster; 1 without clusters.
-    pub cluster: usize,
-    /// Whether all blocks have to be on the device at once.
-    pub cooperative: bool,
-    /// Bytes of dynamic shared memory.
-    pub shared: usize,
-}
+const PORTABLE_CLUSTER: u32 = 8;
 
 /// A device with our kernels on it.
 pub struct Device {
     driver: Driver,
     context: Context,
     module: Module,
-    facts: Facts,
+    name: String,
+    card: Card,
     /// The functions that were asked for, with the bytes of shared memory that they may have.
     functions: Mutex<HashMap<&'static str, (usize, usize)>>,
     /// Whether launches fit, as far as it was asked.
-    fitting: Mutex<HashMap<Launch, bool>>,
+    fitting: Mutex<Vec<(Launch, bool)>>,
 }
 
 // SAFETY: the driver may be called from any thread; its handles are addresses which nothing here dereferences.
@@ -66,41 +39,53 @@ impl Device {
     /// Makes the device ready: looks whether its driver and the card are new enough, and loads the kernels.
     pub fn open(driver: Driver, ordinal: usize, image: &[u8]) -> Result<Self, Error> {
         let handle = driver.device(ordinal)?;
-        let facts = Facts {
-            name: driver.name(handle)?,
-            major: driver.attribute(handle, Attribute::Major)?,
-            minor: driver.attribute(handle, Attribute::Minor)?,
-            multiprocessors: driver.attribute(handle, Attribute::Multiprocessors)?,
-            shared_per_block: driver.attribute(handle, Attribute::SharedPerBlock)?,
-            clusters: driver.attribute(handle, Attribute::ClusterLaunch)? != 0,
-        };
-        if facts.major < 8 {
-            return Err(Error::CardTooOld { name: facts.name, major: facts.major, minor: facts.minor });
+        let name = driver.name(handle)?;
+        let (major, minor) = (driver.attribute(handle, Attribute::Major)?, driver.attribute(handle, Attribute::Minor)?);
+        if major < 8 {
+            return Err(Error::CardTooOld { name, major, minor });
         }
+        let clusters = driver.attribute(handle, Attribute::ClusterLaunch)? != 0;
+        let card = Card {
+            compute_capability: (10 * major + minor) as u32,
+            multiprocessors: driver.attribute(handle, Attribute::Multiprocessors)?,
+            shared_bytes: driver.attribute(handle, Attribute::SharedPerBlock)?,
+            // Hopper and the large Blackwells allow clusters that are not portable.
+            max_cluster: if !clusters { 1 } else if major < 12 { 16 } else { PORTABLE_CLUSTER as usize },
+        };
         check_image(image)?;
         let context = driver.primary_context(handle)?;
         // SAFETY: the context is the driver's.
         unsafe { driver.set_context(context)? };
         let module = driver.load(image)?;
-        Ok(Self { driver, context, module, facts, functions: Mutex::default(), fitting: Mutex::default() })
+        Ok(Self { driver, context, module, name, card, functions: Mutex::default(), fitting: Mutex::default() })
     }
 
-    pub fn facts(&self) -> &Facts {
-        &self.facts
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
-    /// Whether all blocks of a cooperative launch, or one cluster of any other, fit on the device. What does not fit is libtorch's to compute.
-    pub fn fits(&self, launch: &Launch) -> Result<bool, Error> {
-        if let Some(&known) = self.fitting.lock().unwrap_or_else(PoisonError::into_inner).get(launch) {
+    pub fn card(&self) -> Card {
+        self.card
+    }
+
+    /// A launcher that queues kernels on a stream of this device: libtorch's, so that they run in order with its own.
+    pub fn on(&self, stream: Stream) -> Queue<'_> {
+        Queue { device: self, stream }
+    }
+
+    /// [`Launcher::fits`], remembered.
+    fn fits(&self, launch: &Launch) -> Result<bool, Error> {
+        let known = |fitting: &Vec<(Launch, bool)>| fitting.iter().find(|(known, _)| known == launch).map(|&(_, fits)| fits);
+        if let Some(known) = known(&self.fitting.lock().unwrap_or_else(PoisonError::into_inner)) {
             return Ok(known);
         }
         let fits = self.look_whether_fits(launch)?;
-        self.fitting.lock().unwrap_or_else(PoisonError::into_inner).insert(launch.clone(), fits);
+        self.fitting.lock().unwrap_or_else(PoisonError::into_inner).push((*launch, fits));
         Ok(fits)
     }
 
     fn look_whether_fits(&self, launch: &Launch) -> Result<bool, Error> {
-        if launch.shared > self.facts.shared_per_block || (launch.cluster > 1 && !self.facts.clusters) {
+        if launch.shared > self.card.shared_bytes || launch.cluster as usize > self.card.max_cluster {
             return Ok(false);
         }
         let function = self.function(launch)?;
@@ -109,26 +94,25 @@ impl Device {
             if launch.cluster > 1 {
                 let mut attributes = attributes(launch);
                 let clusters = self.driver.active_clusters(function, &config(launch, std::ptr::null_mut(), &mut attributes))?;
-                return Ok(clusters >= if launch.cooperative { launch.grid.div_ceil(launch.cluster) } else { 1 });
+                return Ok(clusters >= if launch.cooperative { launch.grid.div_ceil(launch.cluster) as usize } else { 1 });
             }
-            let blocks = self.driver.active_blocks(function, launch.block, launch.shared)?;
-            Ok(if launch.cooperative { blocks * self.facts.multiprocessors >= launch.grid } else { blocks > 0 })
+            let blocks = self.driver.active_blocks(function, launch.block as usize, launch.shared)?;
+            Ok(if launch.cooperative { blocks * self.card.multiprocessors >= launch.grid as usize } else { blocks > 0 })
         }
     }
 
-    /// Queues a kernel on a stream of libtorch.
-    ///
-    /// # Safety
-    /// The stream is of this device; the arguments point to as many values as the kernel takes, each of its type, and pointers among the values
-    /// are to memory of this device, as large as the kernel expects, that lives until the stream has come there.
-    pub unsafe fn launch(&self, stream: Stream, launch: &Launch, arguments: &mut [*mut c_void]) -> Result<(), Error> {
+    /// [`Launcher::launch`] on a stream.
+    unsafe fn launch(&self, stream: Stream, launch: &Launch, arguments: &[u8]) -> Result<(), Error> {
         if launch.grid == 0 {
-            return Ok(()); // nothing to compute; the driver refuses such a grid
+            return Ok(()); // the driver refuses such a grid
         }
         let function = self.function(launch)?;
         let mut attributes = attributes(launch);
-        // SAFETY: the function is of the current context; the rest by the contract.
-        unsafe { self.driver.launch(function, &config(launch, stream, &mut attributes), arguments, launch.kernel) }
+        // SAFETY: the function is of the current context and takes one struct; the rest by the contract. The driver copies the struct before it returns.
+        unsafe {
+            let mut pointers = [arguments.as_ptr().cast_mut().cast()];
+            self.driver.launch(function, &config(launch, stream, &mut attributes), &mut pointers, launch.kernel)
+        }
     }
 
     /// The function of a launch, allowed what the launch needs, with the context of this device current.
@@ -153,21 +137,43 @@ impl Device {
     }
 }
 
+/// The device as plans see it, with the stream that kernels are queued on.
+#[derive(Clone, Copy)]
+pub struct Queue<'a> {
+    device: &'a Device,
+    stream: Stream,
+}
+
+impl Launcher for Queue<'_> {
+    fn card(&self) -> Card {
+        self.device.card
+    }
+
+    fn fits(&self, launch: &Launch) -> Result<bool, crate::Error> {
+        Ok(self.device.fits(launch)?)
+    }
+
+    unsafe fn launch(&self, launch: &Launch, arguments: &[u8]) -> Result<(), crate::Error> {
+        // SAFETY: by the contract.
+        Ok(unsafe { self.device.launch(self.stream, launch, arguments)? })
+    }
+}
+
 fn attributes(launch: &Launch) -> Vec<LaunchAttribute> {
     let mut attributes = Vec::new();
     if launch.cooperative {
         attributes.push(LaunchAttribute::cooperative());
     }
     if launch.cluster > 1 {
-        attributes.push(LaunchAttribute::cluster(launch.cluster as u32));
+        attributes.push(LaunchAttribute::cluster(launch.cluster));
     }
     attributes
 }
 
 fn config(launch: &Launch, stream: Stream, attributes: &mut [LaunchAttribute]) -> LaunchConfig {
     LaunchConfig {
-        grid: [launch.grid as u32, 1, 1],
-        block: [launch.block as u32, 1, 1],
+        grid: [launch.grid, 1, 1],
+        block: [launch.block, 1, 1],
         shared: launch.shared as u32,
         stream,
         attributes: attributes.as_mut_ptr(),
