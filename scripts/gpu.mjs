@@ -12,6 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { fatbin, resources } from './lib/fatbin.mjs'
 import { main, must, root, run, Stop, say } from './lib/run.mjs'
 import { addon, buildAll, loader } from './lib/steps.mjs'
 
@@ -57,6 +58,7 @@ async function pack() {
   rmSync(folder, { recursive: true, force: true })
   for (const part of PARTS) if (existsSync(join(root, part))) copy(part, staging)
   for (const part of packageFolders(PACKAGES)) copy(part, staging)
+  for (const file of [fatbin, resources]) if (existsSync(join(root, file))) copy(file, staging)
   for (const file of [addon, loader]) copyStripped(join(root, file), join(staging, file))
   copyStripped(process.execPath, join(staging, 'bin', 'node'))
   writeFileSync(join(staging, 'commit'), commit())

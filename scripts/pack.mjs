@@ -2,6 +2,7 @@
 import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { fatbin } from './lib/fatbin.mjs'
 import { ADDON_PACKAGE, packAddon } from './lib/pack/addon.mjs'
 import { LIBTORCH_PACKAGE, packLibtorch } from './lib/pack/libtorch.mjs'
 import { main, must, root, say } from './lib/run.mjs'
@@ -24,7 +25,7 @@ export async function packAll({ built = false } = {}) {
       fingerprint(['scripts/lib/pack/libtorch.mjs', 'scripts/lib/pack/stubs.mjs'], [VERSION]),
       (to) => packLibtorch(libtorch, to),
     ),
-    await pack(ADDON_PACKAGE, own.version, fingerprint([...RECIPES, addon, loader, 'package.json']), (to) =>
+    await pack(ADDON_PACKAGE, own.version, fingerprint([...RECIPES, addon, loader, fatbin, 'package.json']), (to) =>
       packAddon(own, to),
     ),
     await pack(

@@ -1,7 +1,8 @@
-// The package of the addon and the loader for this platform.
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+// The package of the addon, the loader and the CUDA kernels for this platform.
+import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { VERSION } from '../../libtorch.mjs'
+import { fatbin } from '../fatbin.mjs'
 import { must, root, Stop } from '../run.mjs'
 import { addon, loader } from '../steps.mjs'
 import { LIBTORCH_PACKAGE } from './libtorch.mjs'
@@ -20,6 +21,8 @@ export async function packAddon({ version, license, engines }, folder) {
     await must('strip', ['--strip-all', '-o', path, join(root, file)])
     if (file === addon) cutPlaces(path, join(root, file))
   }
+  // Absent where nvcc could not be had; the addon then leaves CUDA to libtorch.
+  if (existsSync(join(root, fatbin))) copyFileSync(join(root, fatbin), join(folder, basename(fatbin)))
   for (const file of ['LICENSE-APACHE', 'LICENSE-MIT']) copyFileSync(join(root, file), join(folder, file))
   writeFileSync(
     join(folder, 'README.md'),
@@ -31,7 +34,7 @@ export async function packAddon({ version, license, engines }, folder) {
     description: 'The native part of quarterturn for Linux x64 with glibc',
     license,
     main: basename(addon),
-    files: ['*.node'],
+    files: ['*.node', '*.fatbin'],
     os: ['linux'],
     cpu: ['x64'],
     libc: ['glibc'],
