@@ -14,6 +14,7 @@ export default defineConfig({
     maxWorkers: 2, // each worker's engine already uses every core
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // Two workers' engines take turns on the same cores: threads that have nothing to do leave them soon.
     env: { GOMP_SPINCOUNT: process.env.GOMP_SPINCOUNT ?? '1000' },
   },
 })

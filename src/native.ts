@@ -74,8 +74,8 @@ export function loadedNative(): LoadedNative {
 }
 
 function load(): LoadedNative & { native: Native } {
-  // libgomp reads this when it is loaded: a short spin keeps parallel regions at a microsecond without starving the JavaScript thread.
-  if (isMainThread) process.env.GOMP_SPINCOUNT ??= '1000'
+  // libgomp reads this when it is loaded: its threads spin for some milliseconds between regions, which bridges a step's gaps, and then sleep.
+  if (isMainThread) process.env.GOMP_SPINCOUNT ??= '100000'
   const addon = findAddon(fileURLToPath(new URL('..', import.meta.url)), fileURLToPath(import.meta.url), thisMachine())
   const libtorch = openLibtorch(addon)
   try {
