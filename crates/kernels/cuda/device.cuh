@@ -9,8 +9,9 @@
 #include "emulation/emulation.h"
 #else
 #define DEVICE __device__ __forceinline__
-// A kernel has one argument, a plain struct that Rust holds too (#[repr(C)]): `arguments` in the body.
-#define KERNEL(name, Arguments, threads) extern "C" __global__ void __launch_bounds__(threads) name(const __grid_constant__ Arguments arguments)
+// A kernel has one argument, a plain struct that Rust holds too (#[repr(C)]): `arguments` in the body. The 1 leaves it the registers of a multiprocessor: without
+// it ptxas spills some to make room for a second block.
+#define KERNEL(name, Arguments, threads) extern "C" __global__ void __launch_bounds__(threads, 1) name(const __grid_constant__ Arguments arguments)
 #define CHECK(condition, ...)
 #endif
 
@@ -43,6 +44,12 @@ struct View {
         return *reinterpret_cast<V*>(data + i);
     }
     DEVICE explicit operator bool() const { return len != 0; }
+};
+
+/// COUNT elements that move in one transaction: `view.as<Stored<float, 4>>(i)`.
+template <typename T, int COUNT>
+struct alignas(sizeof(T) * COUNT) Stored {
+    T at[COUNT];
 };
 
 template <typename To, typename From>
