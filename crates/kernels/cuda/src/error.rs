@@ -9,6 +9,8 @@ pub enum Error {
     Shape { op: &'static str, message: String },
     /// The launcher refused, or the kernel failed.
     Launch { kernel: &'static str, message: String },
+    /// The device does not run our kernels.
+    Device(crate::device::Error),
 }
 
 impl Error {
@@ -26,8 +28,15 @@ impl fmt::Display for Error {
         match self {
             Error::Shape { op, message } => write!(f, "{op}: {message}"),
             Error::Launch { kernel, message } => write!(f, "{kernel}: {message}"),
+            Error::Device(error) => error.fmt(f),
         }
     }
 }
 
 impl std::error::Error for Error {}
+
+impl From<crate::device::Error> for Error {
+    fn from(error: crate::device::Error) -> Error {
+        Error::Device(error)
+    }
+}

@@ -10,6 +10,7 @@
 
 #![allow(clippy::doc_markdown)]
 
+pub mod device;
 #[cfg(feature = "emulation")]
 pub mod emulation;
 mod error;

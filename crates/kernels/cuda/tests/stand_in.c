@@ -61,9 +61,18 @@ int cuDeviceGetAttribute(int *value, int attribute, int device) {
   }
 }
 int cuDevicePrimaryCtxRetain(void **context, int device) { (void)device; *context = (void *)0x1000; return 0; }
-int cuCtxSetCurrent(void *context) { return context == (void *)0x1000 ? 0 : 201; }
-int cuModuleLoadData(void **module, const void *image) { (void)image; note("load"); *module = (void *)0x2000; return LOAD; }
+static _Thread_local void *current;
+int cuCtxGetCurrent(void **context) { *context = current; return 0; }
+int cuCtxSetCurrent(void *context) { current = context; return 0; }
+int cuModuleLoadData(void **module, const void *image) {
+  (void)image;
+  if (current != (void *)0x1000) return 201;
+  note("load");
+  *module = (void *)0x2000;
+  return LOAD;
+}
 int cuModuleGetFunction(void **function, void *module, const char *name) {
+  if (current != (void *)0x1000) return 201;
   if (module != (void *)0x2000) return 400;
   if (strcmp(name, "absent") == 0) return 500;
   char text[256];

@@ -93,6 +93,7 @@ functions! {
     device_name = c"cuDeviceGetName" (*mut c_char, c_int, c_int);
     device_attribute = c"cuDeviceGetAttribute" (*mut c_int, c_int, c_int);
     primary_context = c"cuDevicePrimaryCtxRetain" (*mut Context, c_int);
+    context = c"cuCtxGetCurrent" (*mut Context);
     set_context = c"cuCtxSetCurrent" (Context);
     load_module = c"cuModuleLoadData" (*mut Module, *const c_void);
     module_function = c"cuModuleGetFunction" (*mut Function, Module, *const c_char);
@@ -144,14 +145,14 @@ impl Driver {
         Ok(version)
     }
 
-    pub fn device(&self, ordinal: usize) -> Result<c_int, Error> {
+    pub(super) fn device(&self, ordinal: usize) -> Result<c_int, Error> {
         let mut device = 0;
         // SAFETY: a valid pointer.
         self.check(unsafe { (self.functions.device_get)(&raw mut device, c_int::try_from(ordinal).unwrap_or(c_int::MAX)) }, "cuDeviceGet")?;
         Ok(device)
     }
 
-    pub fn name(&self, device: c_int) -> Result<String, Error> {
+    pub(super) fn name(&self, device: c_int) -> Result<String, Error> {
         let mut name = [0; 256];
         // SAFETY: room for 256 bytes, the last of which stays zero.
         self.check(unsafe { (self.functions.device_name)(name.as_mut_ptr(), 255, device) }, "cuDeviceGetName")?;
@@ -159,7 +160,7 @@ impl Driver {
         Ok(unsafe { CStr::from_ptr(name.as_ptr()) }.to_string_lossy().into_owned())
     }
 
-    pub fn attribute(&self, device: c_int, attribute: Attribute) -> Result<usize, Error> {
+    pub(super) fn attribute(&self, device: c_int, attribute: Attribute) -> Result<usize, Error> {
         let mut value = 0;
         // SAFETY: a valid pointer.
         let status = unsafe { (self.functions.device_attribute)(&raw mut value, attribute as c_int, device) };
@@ -168,22 +169,31 @@ impl Driver {
     }
 
     /// The context that libtorch uses too. Kept for the life of the process.
-    pub fn primary_context(&self, device: c_int) -> Result<Context, Error> {
+    pub(super) fn primary_context(&self, device: c_int) -> Result<Context, Error> {
         let mut context = null_mut();
         // SAFETY: a valid pointer.
         self.check(unsafe { (self.functions.primary_context)(&raw mut context, device) }, "cuDevicePrimaryCtxRetain")?;
         Ok(context)
     }
 
-    /// # Safety
-    /// A context of this driver.
-    pub unsafe fn set_context(&self, context: Context) -> Result<(), Error> {
-        // SAFETY: by the contract.
-        self.check(unsafe { (self.functions.set_context)(context) }, "cuCtxSetCurrent")
+    /// Runs a body with this context current on this thread, and puts back the one before: libtorch has its own idea of the current device.
+    pub(super) fn during<T>(&self, context: Context, body: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        let mut before = null_mut();
+        // SAFETY: a valid pointer.
+        self.check(unsafe { (self.functions.context)(&raw mut before) }, "cuCtxGetCurrent")?;
+        if before == context {
+            return body();
+        }
+        // SAFETY: contexts of the driver.
+        self.check(unsafe { (self.functions.set_context)(context) }, "cuCtxSetCurrent")?;
+        let done = body();
+        // SAFETY: as above.
+        self.check(unsafe { (self.functions.set_context)(before) }, "cuCtxSetCurrent")?;
+        done
     }
 
-    /// Loads a fat binary into the current context, for the life of the process.
-    pub fn load(&self, image: &[u8]) -> Result<Module, Error> {
+    /// Loads a fat binary into the current context.
+    pub(super) fn load(&self, image: &[u8]) -> Result<Module, Error> {
         let mut module = null_mut();
         // SAFETY: the driver reads as far as the header of the image says; `Device::open` looks at that header.
         match unsafe { (self.functions.load_module)(&raw mut module, image.as_ptr().cast()) } {
@@ -195,7 +205,7 @@ impl Driver {
 
     /// # Safety
     /// A module of the current context.
-    pub unsafe fn function(&self, module: Module, name: &str) -> Result<Function, Error> {
+    pub(super) unsafe fn function(&self, module: Module, name: &str) -> Result<Function, Error> {
         let (mut function, symbol) = (null_mut(), CString::new(name).unwrap_or_default());
         // SAFETY: by the contract.
         match unsafe { (self.functions.module_function)(&raw mut function, module, symbol.as_ptr()) } {
@@ -206,7 +216,12 @@ impl Driver {
 
     /// # Safety
     /// A function of the current context.
-    pub unsafe fn set_function_attribute(&self, function: Function, attribute: FunctionAttribute, value: usize) -> Result<(), Error> {
+    pub(super) unsafe fn set_function_attribute(
+        &self,
+        function: Function,
+        attribute: FunctionAttribute,
+        value: usize,
+    ) -> Result<(), Error> {
         let value = c_int::try_from(value).unwrap_or(c_int::MAX);
         // SAFETY: by the contract.
         self.check(unsafe { (self.functions.set_function_attribute)(function, attribute as c_int, value) }, "cuFuncSetAttribute")
@@ -216,7 +231,7 @@ impl Driver {
     ///
     /// # Safety
     /// A function of the current context.
-    pub unsafe fn active_blocks(&self, function: Function, threads: usize, shared: usize) -> Result<usize, Error> {
+    pub(super) unsafe fn active_blocks(&self, function: Function, threads: usize, shared: usize) -> Result<usize, Error> {
         let (mut blocks, threads) = (0, c_int::try_from(threads).unwrap_or(c_int::MAX));
         // SAFETY: by the contract.
         let status = unsafe { (self.functions.active_blocks)(&raw mut blocks, function, threads, shared) };
@@ -228,7 +243,7 @@ impl Driver {
     ///
     /// # Safety
     /// A function of the current context; the attributes of the configuration are there.
-    pub unsafe fn active_clusters(&self, function: Function, config: &LaunchConfig) -> Result<usize, Error> {
+    pub(super) unsafe fn active_clusters(&self, function: Function, config: &LaunchConfig) -> Result<usize, Error> {
         let mut clusters = 0;
         // SAFETY: by the contract.
         let status = unsafe { (self.functions.active_clusters)(&raw mut clusters, function, config) };
@@ -240,7 +255,13 @@ impl Driver {
     ///
     /// # Safety
     /// A function of the current context, and pointers to as many arguments as it has, each of its type.
-    pub unsafe fn launch(&self, function: Function, config: &LaunchConfig, arguments: &mut [*mut c_void], name: &str) -> Result<(), Error> {
+    pub(super) unsafe fn launch(
+        &self,
+        function: Function,
+        config: &LaunchConfig,
+        arguments: &mut [*mut c_void],
+        name: &str,
+    ) -> Result<(), Error> {
         // SAFETY: by the contract.
         self.check(unsafe { (self.functions.launch)(config, function, arguments.as_mut_ptr(), null_mut()) }, name)
     }

@@ -36,7 +36,7 @@ unsafe impl Send for Device {}
 unsafe impl Sync for Device {}
 
 impl Device {
-    /// Makes the device ready: looks whether its driver and the card are new enough, and loads the kernels.
+    /// Makes the device ready: looks whether the card is new enough, and loads the kernels. Nothing of this is ever undone.
     pub fn open(driver: Driver, ordinal: usize, image: &[u8]) -> Result<Self, Error> {
         let handle = driver.device(ordinal)?;
         let name = driver.name(handle)?;
@@ -50,13 +50,17 @@ impl Device {
             multiprocessors: driver.attribute(handle, Attribute::Multiprocessors)?,
             shared_bytes: driver.attribute(handle, Attribute::SharedPerBlock)?,
             // Hopper and the large Blackwells allow clusters that are not portable.
-            max_cluster: if !clusters { 1 } else if major < 12 { 16 } else { PORTABLE_CLUSTER as usize },
+            max_cluster: if !clusters {
+                1
+            } else if major < 12 {
+                16
+            } else {
+                PORTABLE_CLUSTER as usize
+            },
         };
         check_image(image)?;
         let context = driver.primary_context(handle)?;
-        // SAFETY: the context is the driver's.
-        unsafe { driver.set_context(context)? };
-        let module = driver.load(image)?;
+        let module = driver.during(context, || driver.load(image))?;
         Ok(Self { driver, context, module, name, card, functions: Mutex::default(), fitting: Mutex::default() })
     }
 
@@ -88,17 +92,19 @@ impl Device {
         if launch.shared > self.card.shared_bytes || launch.cluster as usize > self.card.max_cluster {
             return Ok(false);
         }
-        let function = self.function(launch)?;
-        // SAFETY: the function is of the current context.
-        unsafe {
-            if launch.cluster > 1 {
-                let mut attributes = attributes(launch);
-                let clusters = self.driver.active_clusters(function, &config(launch, std::ptr::null_mut(), &mut attributes))?;
-                return Ok(clusters >= if launch.cooperative { launch.grid.div_ceil(launch.cluster) as usize } else { 1 });
+        self.driver.during(self.context, || {
+            let function = self.function(launch)?;
+            // SAFETY: the function is of the current context.
+            unsafe {
+                if launch.cluster > 1 {
+                    let mut attributes = attributes(launch);
+                    let clusters = self.driver.active_clusters(function, &config(launch, std::ptr::null_mut(), &mut attributes))?;
+                    return Ok(clusters >= if launch.cooperative { launch.grid.div_ceil(launch.cluster) as usize } else { 1 });
+                }
+                let blocks = self.driver.active_blocks(function, launch.block as usize, launch.shared)?;
+                Ok(if launch.cooperative { blocks * self.card.multiprocessors >= launch.grid as usize } else { blocks > 0 })
             }
-            let blocks = self.driver.active_blocks(function, launch.block as usize, launch.shared)?;
-            Ok(if launch.cooperative { blocks * self.card.multiprocessors >= launch.grid as usize } else { blocks > 0 })
-        }
+        })
     }
 
     /// [`Launcher::launch`] on a stream.
@@ -106,21 +112,20 @@ impl Device {
         if launch.grid == 0 {
             return Ok(()); // the driver refuses such a grid
         }
-        let function = self.function(launch)?;
-        let mut attributes = attributes(launch);
-        // SAFETY: the function is of the current context and takes one struct; the rest by the contract. The driver copies the struct before it returns.
-        unsafe {
+        self.driver.during(self.context, || {
+            let function = self.function(launch)?;
+            let mut attributes = attributes(launch);
             let mut pointers = [arguments.as_ptr().cast_mut().cast()];
-            self.driver.launch(function, &config(launch, stream, &mut attributes), &mut pointers, launch.kernel)
-        }
+            // SAFETY: the function is of the current context and takes one struct, which the driver copies before it returns; the rest by the contract.
+            unsafe { self.driver.launch(function, &config(launch, stream, &mut attributes), &mut pointers, launch.kernel) }
+        })
     }
 
-    /// The function of a launch, allowed what the launch needs, with the context of this device current.
+    /// The function of a launch, allowed what the launch needs. The context of this device is current.
     fn function(&self, launch: &Launch) -> Result<Function, Error> {
-        // SAFETY: the context and the module are the driver's and live for ever.
+        let mut functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: the module and its functions are of the current context and live for ever.
         unsafe {
-            self.driver.set_context(self.context)?;
-            let mut functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
             let (function, allowed) = match functions.get(launch.kernel) {
                 Some(&(function, allowed)) => (function as Function, allowed),
                 None => (self.driver.function(self.module, launch.kernel)?, SHARED_UNASKED),
@@ -155,7 +160,7 @@ impl Launcher for Queue<'_> {
 
     unsafe fn launch(&self, launch: &Launch, arguments: &[u8]) -> Result<(), crate::Error> {
         // SAFETY: by the contract.
-        Ok(unsafe { self.device.launch(self.stream, launch, arguments)? })
+        unsafe { self.device.launch(self.stream, launch, arguments) }.map_err(crate::Error::from)
     }
 }
 
