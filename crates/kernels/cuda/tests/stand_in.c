@@ -54,7 +54,6 @@ int cuDeviceGetAttribute(int *value, int attribute, int device) {
   case 16: *value = 132; return 0;
   case 75: *value = MAJOR; return 0;
   case 76: *value = 0; return 0;
-  case 95: *value = 1; return 0;
   case 97: *value = 227 * 1024; return 0;
   case 120: *value = MAJOR >= 9; return 0;
   default: return 1;

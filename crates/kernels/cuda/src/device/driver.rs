@@ -20,7 +20,6 @@ pub enum Attribute {
     Multiprocessors = 16,
     Major = 75,
     Minor = 76,
-    CooperativeLaunch = 95,
     SharedPerBlock = 97,
     ClusterLaunch = 120,
 }
