@@ -1,5 +1,6 @@
 //! The operations by family. Each function turns a `Call` into its outputs and knows nothing of slots or lanes.
 pub mod attention;
+pub mod composed;
 pub mod control;
 pub mod convolution;
 pub mod create;

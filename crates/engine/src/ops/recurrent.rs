@@ -5,6 +5,7 @@ use crate::error::{Code, Fault};
 use crate::kernels::few_rows::{self, Cell};
 use crate::kernels::{self, Kernel};
 use crate::op::Op;
+use crate::ops::composed;
 use quarterturn_kernels::mingru::Candidate;
 use quarterturn_kernels::residual_norm::Kind as Norm;
 use tch::{Device, Kind, Tensor};
@@ -125,17 +126,31 @@ pub fn minimal_cell(call: &mut Call, kernel: Kernel) -> Outputs {
         Some(Norm::Rms) => x.f_rms_norm(width, norm_weight, cell.eps)?,
     };
     let p = read.f_linear(weight, bias)?.f_unsqueeze(TIME)?;
-    Ok(kernels::run(kernel, &[Some(&p), Some(h), None], &[number(positive), number(false)])?.split_off(1))
+    Ok(computed(kernel, &[Some(&p), Some(h), None], &[number(positive), number(false)])?.split_off(1))
 }
 
-/// What only our kernels compute, its inputs and attributes being those of the kernel's schema.
+/// What libtorch has no operation for, its inputs and attributes being those of the kernel's schema.
 pub fn kernel(call: &mut Call, kernel: Kernel) -> Outputs {
     let attributes = call.attributes.rest();
-    let x = call.input(0)?;
-    if x.device() != Device::Cpu {
-        return Err(Fault::new(Code::Device, format!("{}: its kernel runs on the CPU only so far", call.op.name())));
+    computed(kernel, &call.inputs, attributes)
+}
+
+/// By our kernel where it reaches, else by operations of libtorch.
+fn computed(kernel: Kernel, inputs: &[Option<&Tensor>], attributes: &[f64]) -> Outputs {
+    if inputs.first().copied().flatten().is_none_or(|x| x.device() == Device::Cpu) {
+        return kernels::run(kernel, inputs, attributes);
     }
-    kernels::run(kernel, &call.inputs, attributes)
+    let flag = |place: usize| attributes.get(place).is_some_and(|&word| word != 0.0);
+    let eps = attributes.last().copied().unwrap_or_default();
+    match kernel {
+        Kernel::Scan => composed::scan(inputs, flag(0)),
+        Kernel::MinGru => composed::mingru(inputs, flag(0), flag(1)),
+        Kernel::MinLstm => composed::minlstm(inputs, flag(0), flag(1)),
+        Kernel::Highway => composed::highway(inputs, flag(0)),
+        Kernel::ResidualNorm => composed::residual_norm(inputs, flag(0), eps),
+        Kernel::ResidualMlp => composed::residual_mlp(inputs, eps),
+        _ => Err(Fault::new(Code::Device, "its kernel runs on the CPU only so far")),
+    }
 }
 
 fn number(flag: bool) -> f64 {
