@@ -1,7 +1,7 @@
 // The fused blocks along depth: the highway stack, residual addition with norm, the residual MLP.
 import { sameShape } from '../shape.js'
 import { type Nonlinearity, nonlinearities } from './recurrent.js'
-import { at, badShape, flag, type Input, like, needKernels, needRank, needSameDType, op } from './spec.js'
+import { at, badShape, flag, type Input, like, needKernelsHere, needRank, needSameDType, op } from './spec.js'
 
 export const residual = {
   highway: op<{ nonlinearity: Nonlinearity }>({
@@ -49,7 +49,7 @@ export const residual = {
 }
 
 function needBlock(inputs: readonly Input[], name: string): void {
-  needKernels(at(inputs, 0), name)
+  needKernelsHere(at(inputs, 0), name)
   needSameDType(inputs, name)
 }
 

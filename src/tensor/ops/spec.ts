@@ -107,6 +107,12 @@ export function needKernels(x: Meta, op: string, name = 'input'): void {
   }
 }
 
+/** What our kernels compute on the CPU; on another device any float dtype, where operations of libtorch stand in for them. */
+export function needKernelsHere(x: Meta, op: string, name = 'input'): void {
+  if (x.device === 'cpu') needKernels(x, op, name)
+  else needFloat(x, op, name)
+}
+
 /** The number of steps of each row, if given. */
 export function needLengths(lengths: Input, batch: number, op: string): void {
   if (lengths === undefined) return
