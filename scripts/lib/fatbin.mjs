@@ -1,7 +1,7 @@
 // The CUDA kernels (crates/kernels/cuda/*.cu) as one compressed fat binary beside the addon, and what each kernel takes of the device.
 // nvcc needs no device. Where it cannot be fetched, the build goes on without: CUDA tensors are then computed by libtorch's operations.
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { ensureNvcc, NVCC_VERSION } from '../nvcc.mjs'
 import { root, run, Stop, say } from './run.mjs'
 import { fingerprint, step } from './stamp.mjs'
@@ -29,7 +29,8 @@ const FLAGS = [
 /** Builds the fat binary if a source has changed. */
 export async function buildFatbin() {
   const files = sources(SOURCES)
-  const units = files.filter((file) => file.endsWith('.cu'))
+  // Those in folders below are of the emulation.
+  const units = files.filter((file) => dirname(file) === SOURCES && file.endsWith('.cu'))
   if (units.length === 0) return
   const print = fingerprint([...files, 'scripts/lib/fatbin.mjs'], [NVCC_VERSION])
   await step('fatbin', print, [fatbin, resources], async () => {
@@ -40,7 +41,7 @@ export async function buildFatbin() {
     if (nvcc === undefined) return
     say('compiling the CUDA kernels')
     mkdirSync(join(root, 'build/cuda'), { recursive: true })
-    writeFileSync(join(root, UNIT), units.map((unit) => `#include "${unit.slice(SOURCES.length + 1)}"\n`).join(''))
+    writeFileSync(join(root, UNIT), units.map((unit) => `#include "${basename(unit)}"\n`).join(''))
     const text = await compile(nvcc)
     const found = readResources(text)
     writeFileSync(join(root, resources), `${JSON.stringify(found, null, 1)}\n`)
