@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::OnceLock;
 
 use crate::Error;
+use crate::denormal::Flush;
 #[cfg(target_arch = "x86_64")]
 use crate::vector::{Avx2, Avx512};
 use crate::vector::{Kernel, Portable, Vector};
@@ -72,11 +73,12 @@ impl Isa {
         }
     }
 
-    /// Runs `kernel` compiled for this instruction set.
+    /// Runs `kernel` compiled for this instruction set; denormal numbers are zeros to it.
     ///
     /// # Safety
     /// This CPU must support the set, and whatever the kernel itself asks for must hold.
     pub(crate) unsafe fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        let _flush = Flush::begin();
         // SAFETY: the caller vouches for both.
         unsafe {
             match self {

@@ -18,6 +18,7 @@ pub mod batch_norm;
 mod context;
 mod crew;
 pub mod cross_entropy;
+mod denormal;
 pub mod delta_rule;
 pub mod elman;
 mod error;
