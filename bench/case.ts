@@ -60,4 +60,9 @@ export interface ValueCase extends Common {
   measure(context: Context, round: number): Promise<number>
 }
 
+/** What a case needs and this machine has not: said, and no failure. */
+export class Absent extends Error {
+  override name = 'Absent'
+}
+
 export type BenchCase = RatioCase | ValueCase

@@ -1,7 +1,7 @@
 // The front door of the benches: npm run -s bench -- PATTERN [--json] [--rounds N] [--threads N].
 import { readdirSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import type { BenchCase } from './case.js'
+import { Absent, type BenchCase } from './case.js'
 import { line, runCase } from './runner.js'
 
 const { values, positionals } = parseArgs({
@@ -50,6 +50,14 @@ for (const item of chosen) {
     const result = await runCase(item, settings)
     process.stdout.write(values.json ? `${JSON.stringify(result)}\n` : `${line(result, width)}\n`)
   } catch (error) {
+    if (error instanceof Absent) {
+      process.stdout.write(
+        values.json
+          ? `${JSON.stringify({ id: item.id, absent: error.message })}\n`
+          : `${item.id.padEnd(width)} ${error.message}\n`,
+      )
+      continue
+    }
     process.stderr.write(`${item.id}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
     process.exitCode = 1
   }
