@@ -5,7 +5,7 @@ import * as create from '../tensor/create.js'
 import { needOptions } from '../tensor/options.js'
 import { needTensor } from '../tensor/record.js'
 import { noGrad, scope } from '../tensor/scope.js'
-import { show, whole } from '../tensor/shape.js'
+import { sameShape, show, whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Variable } from '../tensor/variable.js'
 import { Buffer } from './buffer.js'
@@ -27,6 +27,11 @@ export interface BatchNormLayerOptions extends ParameterOptions {
 
 /** What is done with the normalised values: see `nn.functional.batchNorm`. */
 export type AfterNorm = Pick<BatchNormOptions, 'residual' | 'relu'>
+
+export interface SeriesNormOptions extends AfterNorm {
+  /** [B, 1, T], 1 where a value counts and 0 beyond the end of its series: training takes its statistics from what counts. */
+  mask?: Tensor | undefined
+}
 
 /** What the two share; they differ in the shapes they take. */
 export abstract class BatchNorm extends Module {
@@ -94,10 +99,61 @@ export abstract class BatchNorm extends Module {
     const { residual, relu } = needOptions(after, op)
     const norm = { weight, bias, runningMean, runningVar, training, momentum, eps }
     const y = batchNorm(x, { ...norm, residual, ...(relu === undefined ? {} : { relu }) })
+    this.#count()
+    return y
+  }
+
+  /** In training, with the mean and variance of the values whose mask is 1. */
+  protected normaliseMasked(x: Tensor, mask: Tensor, { residual, relu }: AfterNorm): Tensor {
+    const op = 'batchNorm'
+    needTensor(x, op, 'the input')
+    needTensor(mask, op, 'mask')
+    const [rows, channels, steps] = x.shape as [number, number, number]
+    const own = (this.weight ?? this.runningMean)?.shape[0] ?? channels
+    if (x.rank !== 3 || channels !== own || !sameShape(mask.shape, [rows, 1, steps]))
+      throw new ShapeError(
+        `${op}: input and mask must be [B, C, T] and [B, 1, T], got ${show(x.shape)} and ${show(mask.shape)}`,
+        {
+          op,
+          expected: '[B, C, T] and [B, 1, T]',
+          got: `${show(x.shape)} and ${show(mask.shape)}`,
+        },
+      )
+    const y = scope(() => {
+      const column = (values: Tensor): Tensor => values.reshape([channels, 1])
+      const count = mask.sum()
+      const mean = (values: Tensor): Tensor => values.mul(mask).sum([0, 2]).div(count)
+      const centre = mean(x)
+      const away = x.sub(column(centre))
+      const variance = mean(away.mul(away))
+      this.#follow(centre, variance, count)
+      let z = away.mul(column(variance.add(this.eps).rsqrt()))
+      if (this.weight !== undefined) z = z.mul(column(this.weight)).add(column(this.bias as Tensor))
+      if (residual !== undefined) z = z.add(residual)
+      return relu === true ? z.relu() : z
+    })
+    this.#count()
+    return y
+  }
+
+  /** s ← (1 − momentum)·s + momentum·(statistic of the batch) */
+  #follow(mean: Tensor, variance: Tensor, count: Tensor): void {
+    const { runningMean, runningVar, momentum } = this
+    if (runningMean === undefined || runningVar === undefined) return
+    noGrad(() => {
+      const unbiased = variance.mul(count).div(count.sub(1))
+      for (const [running, now] of [
+        [runningMean, mean],
+        [runningVar, unbiased],
+      ] as const)
+        running.assign(running.mul(1 - momentum).add(now.detach().mul(momentum)))
+    })
+  }
+
+  #count(): void {
     const { numBatchesTracked } = this
     if (this.training && numBatchesTracked !== undefined)
       scope(() => noGrad(() => void numBatchesTracked.assign(numBatchesTracked.add(1))))
-    return y
   }
 }
 
@@ -109,7 +165,8 @@ function buffer(make: () => Tensor): Buffer {
  * y = (x − mean) / √(variance + eps) · weight + bias, per channel C over batch and time. In training mean and (biased) variance are the batch's,
  * and s ← (1 − momentum)·s + momentum·(statistic of the batch, variance unbiased) for the running ones; in eval mode the running ones are used.
  *
- * Shapes: x [B, C] or [B, C, T] → the same; weight, bias, running statistics [C]. Keys `running_mean`, `running_var`, `num_batches_tracked`.
+ * Shapes: x [B, C] or [B, C, T] → the same; weight, bias, running statistics [C]. `forward(x, { mask })` leaves what is filled up after shorter series
+ * out of the statistics. Keys `running_mean`, `running_var`, `num_batches_tracked`.
  * Errors: `ERR_SHAPE`, also for a single value per channel in training. Differs from torch: `momentum` is a number (no cumulative average).
  * Source: Ioffe and Szegedy 2015.
  *
@@ -117,8 +174,10 @@ function buffer(make: () => Tensor): Buffer {
  * new nn.BatchNorm1d(16).forward(zeros([8, 16])).shape   // [8, 16]
  */
 export class BatchNorm1d extends BatchNorm {
-  forward(x: Tensor, after: AfterNorm = {}): Tensor {
-    return this.normalise(x, after, [2, 3], '[B, C] or [B, C, T]')
+  forward(x: Tensor, given: SeriesNormOptions = {}): Tensor {
+    const { mask, ...after } = needOptions(given, 'batchNorm')
+    if (mask === undefined || !this.training) return this.normalise(x, after, [2, 3], '[B, C] or [B, C, T]')
+    return this.normaliseMasked(x, mask, after)
   }
 }
 

@@ -2,7 +2,13 @@
 
 export type { StateDict } from '../tensor/state-dict.js'
 export * from './activations.js'
-export { type AfterNorm, BatchNorm1d, BatchNorm2d, type BatchNormLayerOptions } from './batch-norm.js'
+export {
+  type AfterNorm,
+  BatchNorm1d,
+  BatchNorm2d,
+  type BatchNormLayerOptions,
+  type SeriesNormOptions,
+} from './batch-norm.js'
 export { Buffer } from './buffer.js'
 export type { ConvLayerOptions } from './conv.js'
 export { ConvTranspose1d, ConvTranspose2d, type ConvTransposeLayerOptions } from './conv-transpose.js'

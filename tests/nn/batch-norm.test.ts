@@ -94,3 +94,37 @@ describe('batchNorm with residual and relu', () => {
     )
   })
 })
+
+describe('batchNorm of series with a mask', () => {
+  it('is the norm of the values that count, in value, gradients and statistics', async () => {
+    const x = new Variable(normal([2, 3, 5], 0.5, 2))
+    const lengths = [5, 2]
+    const mask = tensor([[[1, 1, 1, 1, 1]], [[1, 1, 0, 0, 0]]], { dtype: 'float32' })
+    const [masked, plain] = [new nn.BatchNorm1d(3), new nn.BatchNorm1d(3)]
+    // [7, 3]: the steps that count, one after another.
+    const steps = (t: Tensor): Tensor => cat(lengths.map((n, i) => t.select(0, i).slice(1, 0, n).transpose(0, 1)))
+    const weights = normal([7, 3])
+    const y = steps(masked.forward(x, { mask, relu: true }))
+    const same = plain.forward(steps(x), { relu: true })
+    await close(y, same)
+    await close(grad(y.mul(weights).sum(), [x]).get(x), grad(same.mul(weights).sum(), [x]).get(x))
+    await close(masked.runningMean as unknown as Tensor, plain.runningMean as unknown as Tensor)
+    await close(masked.runningVar as unknown as Tensor, plain.runningVar as unknown as Tensor)
+    expect(await masked.numBatchesTracked?.item()).toBe(1)
+  })
+
+  it('refuses a mask of other sizes', () => {
+    const norm = new nn.BatchNorm1d(3)
+    for (const shape of [
+      [2, 5],
+      [2, 1, 4],
+      [2, 3, 5],
+    ])
+      expect(() => norm.forward(normal([2, 3, 5]), { mask: normal(shape) })).toThrow(
+        expect.objectContaining({ code: 'ERR_SHAPE' }),
+      )
+    expect(() => norm.forward(normal([2, 3, 5]), { mask: 1 as never })).toThrow(
+      expect.objectContaining({ code: 'ERR_ARGUMENT' }),
+    )
+  })
+})

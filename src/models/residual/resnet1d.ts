@@ -31,7 +31,7 @@ class SeriesBlock extends nn.Module {
     const [first, second, third] = this.layers as [ConvNorm, ConvNorm, ConvNorm]
     const h = second.forward(first.forward(x, mask).relu(), mask).relu()
     const { shortcut } = this
-    const carry = shortcut instanceof ConvNorm ? shortcut.forward(x, mask) : shortcut.forward(x)
+    const carry = shortcut instanceof ConvNorm ? shortcut.forward(x, mask) : shortcut.forward(x, { mask })
     return third.forward(h, mask).add(carry).relu()
   }
 }

@@ -58,12 +58,12 @@ export class ConvNorm extends nn.Module {
     this.norm = new nn.BatchNorm1d(output)
   }
 
-  /** x [B, C, T]; what lies beyond a series' end, where `mask` [B, 1, T] is 0, counts as the padding. */
+  /** x [B, C, T]; what lies beyond a series' end, where `mask` [B, 1, T] is 0, counts as the padding, and not for the norm. */
   forward(x: Tensor, mask?: Tensor): Tensor {
     const around = this.kernel - 1
     const read = mask === undefined ? x : x.mul(mask)
     const padded = around === 0 ? read : nn.functional.pad(read, [Math.floor(around / 2), Math.ceil(around / 2)])
-    return this.norm.forward(this.conv.forward(padded))
+    return this.norm.forward(this.conv.forward(padded), { mask })
   }
 }
 

@@ -1,5 +1,5 @@
 // FCN and ResNet1d: the networks of the paper by hand, series of different lengths, units, files, bad input.
-import { manualSeed, models, nn, normal, type Tensor, train } from 'quarterturn'
+import { cat, manualSeed, models, nn, normal, type Tensor, tensor, train } from 'quarterturn'
 import { describe, expect, it } from 'vitest'
 import { numbersOf } from '../../parity/checkOp.js'
 import { expectClose } from '../../tolerances.js'
@@ -69,6 +69,26 @@ describe.each([models.FCN, models.ResNet1d])('%o', (Kind) => {
     expect(scaled?.probability).toBeCloseTo(alone?.probability as number, 5)
     const raw = Kind.of(waves(3), { width: 4, normalize: false })
     expect((await raw.predict([wave(1, 9)]))[0]?.probability).not.toBe(alone?.probability)
+  })
+
+  it('training counts no step beyond the end of a series: neither loss nor statistics depend on how far a batch is filled up', async () => {
+    manualSeed(4)
+    const model = Kind.of(waves(3), { width: 4 }).train()
+    const sequence = normal([3, 12, 2])
+    const batch = {
+      sequence,
+      length: tensor([12, 9, 8], { dtype: 'int64' }),
+      label: tensor([0, 1, 1], { dtype: 'int64' }),
+    }
+    const wider = { ...batch, sequence: cat([sequence, normal([3, 5, 2]).mul(100)], 1) }
+    const start = new Map([...model.stateDict()].map(([key, value]) => [key, value.clone()]))
+    const state = async (given: models.SeriesBatch): Promise<number[]> => {
+      model.loadStateDict(start)
+      const { loss } = model.loss(given)
+      const buffers = [...model.namedBuffers().values()].map((buffer) => numbersOf(buffer as unknown as Tensor))
+      return [...(await numbersOf(loss)), ...(await Promise.all(buffers)).flat()]
+    }
+    expectClose(await state(wider), await state(batch), 'float32', 'loss and statistics')
   })
 
   it('answers in float64 as in float32, also series of different lengths', async () => {
