@@ -4,10 +4,13 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { data } from 'quarterturn'
 
+/** Sets whose series have several dimensions, whose levels and sizes tell classes apart. */
+const MULTIVARIATE: readonly string[] = ['BasicMotions', 'JapaneseVowels']
+
 /** Sets of the UCR and UEA archives in version 1.6.0 that have a part for training and one for the test. */
 export const SETS: readonly string[] = [
   ...['ACSF1', 'ArrowHead', 'GunPoint', 'ItalyPowerDemand', 'OSULeaf'],
-  ...['BasicMotions', 'JapaneseVowels', 'PickupGestureWiimoteZ'],
+  ...['PickupGestureWiimoteZ', ...MULTIVARIATE],
 ]
 
 /** Classifiers whose accuracies on the archive are in the package. */
@@ -19,9 +22,9 @@ export function setsFolder(): string {
   return join(QUARTERTURN_CACHE || join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'quarterturn'), 'ucr')
 }
 
-/** A set that `npm run corpus:ucr` unpacked, each series normalised by itself, shorter ones filled up with zeros. */
+/** A set that `npm run corpus:ucr` unpacked, each series of one dimension normalised by itself, shorter ones filled up with zeros. */
 export function readSet(name: string, folder = setsFolder()): Promise<data.UcrSplit> {
-  return data.readUcrSplit(join(folder, name), { normalize: true, padding: 0 })
+  return data.readUcrSplit(join(folder, name), { normalize: !MULTIVARIATE.includes(name), padding: 0 })
 }
 
 /** Accuracies on the official split (resample 0), by classifier; those that the package has. */

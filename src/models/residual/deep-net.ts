@@ -27,7 +27,10 @@ export interface DeepNetOptions {
   nonlinearity?: 'relu' | 'tanh'
   /** What the biases of the highway's gates start at. @default -2 */
   gateBias?: number
-  /** Factor of what a residual layer adds; 'depth' is 1/√K, which keeps the stream's size over K layers. @default 1 */
+  /**
+   * Factor of what a residual layer adds; 'depth' is 1/√K, which keeps the stream's size over K layers where φ has mean 0, as tanh has. With ReLU, whose
+   * mean is positive, a factor s makes the stream grow by e^(0.56·s·K): 1/K is small enough. @default 1
+   */
   scale?: number | 'depth'
 }
 
