@@ -128,7 +128,7 @@ function quoted(word) {
 /** The shell script at the start of the file: checks Python's torch, unpacks what follows it, runs, and removes it again. */
 function header() {
   const script = `#!/bin/sh
-# Quarterturn for a machine with PyTorch 2.11: sh quarterturn-gpu.run [test [vitest arguments] | bench PATTERN [options]]
+# Quarterturn for a machine with PyTorch 2.11: sh quarterturn-gpu.run [test [vitest arguments] | bench PATTERN [options] | cuda [--quick]]
 python=\${PYTHON:-python3}
 torch=$("$python" -c 'import os, torch; assert torch.__version__.split("+")[0] == "2.11.0", f"torch is {torch.__version__}"; print(int(torch.cuda.is_available()), os.path.dirname(torch.__file__))') ||
   { echo "PyTorch 2.11.0 is needed: set PYTHON to the Python that has it" >&2; exit 1; }
@@ -152,7 +152,8 @@ what=\${1:-test}
 case $what in
   test) node scripts/test.mjs --built --exclude 'tests/install/**' "$@" ;;
   bench) node --enable-source-maps build/ts/bench/main.js "$@" ;;
-  *) echo "test or bench, not $what" >&2; exit 1 ;;
+  cuda) sh scripts/gpu-cuda.sh "$python" "$@" ;;
+  *) echo "test, bench or cuda, not $what" >&2; exit 1 ;;
 esac
 exit $?
 `

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Absent, type RatioCase } from '../case.js'
+import { trainingDuel } from '../duel.js'
 
 const ADDON =
   process.env.QUARTERTURN_ADDON ??
@@ -12,6 +13,10 @@ const BATCHES = [16, 32, 64, 128]
 const WIDTHS = [256, 512, 768, 1024, 2048]
 const MODES = ['inference', 'train'] as const
 const GOALS = { lstm: 1.3, gru: 2, scan: 0.8 }
+
+function needDevice(): void {
+  if (!existsSync('/dev/nvidiactl')) throw new Absent('no device')
+}
 
 interface Row {
   op: keyof typeof GOALS
@@ -34,7 +39,7 @@ function against({ op, dtype, sizes, mode, layers = 1 }: Row): RatioCase {
         ? 'a copy of as many bytes'
         : `cuDNN, ${dtype === 'float32' ? 'TF32' : 'the better of float16 and bfloat16'}`,
     async start(context) {
-      if (!existsSync('/dev/nvidiactl')) throw new Absent('no device')
+      needDevice()
       const peer = await context.python('cuda', { op, dtype, sizes, layers, train: mode === 'train', addon: ADDON })
       return {
         check: async () => {
@@ -72,4 +77,27 @@ const scans = SCANS.flatMap((sizes) =>
   ),
 )
 
-export const cases = [...dense, ...scans]
+/** Whole training steps, of the models of train/lm and seq2seq/train. */
+const steps = [
+  ['lm', 'language-model', 'language_model'],
+  ['seq2seq', 'seq2seq', 'seq2seq'],
+].map(
+  ([name, ours, theirs]): RatioCase => ({
+    id: `cuda/step/${name}`,
+    kind: 'ratio',
+    unit: 'ms',
+    goal: 1,
+    opponent: 'PyTorch 2.11 eager, AdamW(fused=True)',
+    async start(context) {
+      needDevice()
+      const options = { device: 'cuda' }
+      const peers = [
+        await context.ours(ours as string, options),
+        await context.python(theirs as string, options),
+      ] as const
+      return trainingDuel(...peers, { steps: 20, tolerance: 1e-3 })
+    },
+  }),
+)
+
+export const cases = [...dense, ...scans, ...steps]

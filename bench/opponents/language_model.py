@@ -24,15 +24,17 @@ class LanguageModel(torch.nn.Module):
 
 
 given = options()
+device = given.get("device", "cpu")
 model = LanguageModel()
 with torch.no_grad():
     for k, parameter in enumerate(model.parameters()):
         parameter.copy_(spread(list(parameter.shape), 1000 * k, 0.06))
+model.to(device)
 kind = given.get("optimizer", "fused")
 flags = {"fused": {"fused": True}, "foreach": {"foreach": True}, "default": {}}[kind]
 optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, **flags)
 # A text is its own target, moved by one token.
-batches = [(tokens([B, T], 5000 * k, VOCABULARY), tokens([B, T], 5000 * k + 1, VOCABULARY)) for k in range(BATCHES)]
+batches = [tuple(tokens([B, T], 5000 * k + i, VOCABULARY).to(device) for i in range(2)) for k in range(BATCHES)]
 count = 0
 
 

@@ -13,13 +13,15 @@ from encoder_decoder import VOCABULARY, EncoderDecoder
 B, T, BATCHES = 64, 25, 8
 
 given = options()
+device = given.get("device", "cpu")
 model = EncoderDecoder()
 with torch.no_grad():
     for k, parameter in enumerate(model.parameters()):
         parameter.copy_(spread(list(parameter.shape), 1000 * k, 0.06))
+model.to(device)
 optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
 batches = [
-    (tokens([B, T], 5000 * k, VOCABULARY - 2) + 2, tokens([B, T], 5000 * k + 1, VOCABULARY - 2) + 2) for k in range(BATCHES)
+    tuple((tokens([B, T], 5000 * k + i, VOCABULARY - 2) + 2).to(device) for i in range(2)) for k in range(BATCHES)
 ]
 count = 0
 

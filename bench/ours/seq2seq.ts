@@ -1,6 +1,6 @@
 // Our side of seq2seq/train: the model of bench/opponents/seq2seq.py. With `part: 'bucketing'` an epoch over pairs of 4 to 60 symbols, in batches
-// of near-equal length or (`bucket: false`) of whatever comes: both train on the same pairs.
-import { grad, models, optim, scope, type Tensor, text } from 'quarterturn'
+// of near-equal length or (`bucket: false`) of whatever comes: both train on the same pairs. With `device: 'cuda'` there (cuda/step/seq2seq).
+import { type DeviceLike, grad, models, optim, scope, type Tensor, text } from 'quarterturn'
 import { options, serve, spread, tokens } from './common.js'
 
 const VOCABULARY = 8000
@@ -11,7 +11,8 @@ const T = 25
 const BATCHES = 8
 const PAIRS = 1024
 
-const { part, bucket = true } = options()
+const { part, bucket = true, device = 'cpu' } = options()
+const place = device as DeviceLike
 /** `<PAD>` and `<EOS>` are among the 8,000. */
 const vocabulary = new text.Vocabulary(Array.from({ length: VOCABULARY - 2 }, (_, i) => `w${i}`))
 const model = new models.EncoderDecoder({
@@ -23,6 +24,7 @@ const model = new models.EncoderDecoder({
 })
 const parameters = model.parameters()
 for (const [k, parameter] of parameters.entries()) parameter.assign(spread(parameter.shape, 1000 * k, 0.06))
+model.to(place)
 const optimizer = new optim.AdamW(parameters, { lr: 1e-3 })
 
 function queueStep(batch: models.PairBatch): Tensor {
@@ -51,8 +53,12 @@ if (part === 'bucketing') {
 } else {
   // No `<PAD>` among the symbols: rows are equally long on both sides.
   const batches = Array.from({ length: BATCHES }, (_, k) => ({
-    source: tokens([B, T], 5000 * k, VOCABULARY - 2).add(2),
-    target: tokens([B, T], 5000 * k + 1, VOCABULARY - 2).add(2),
+    source: tokens([B, T], 5000 * k, VOCABULARY - 2)
+      .add(2)
+      .to(place),
+    target: tokens([B, T], 5000 * k + 1, VOCABULARY - 2)
+      .add(2)
+      .to(place),
   }))
   let count = 0
   const step = async (): Promise<number> => {
