@@ -84,8 +84,8 @@ pub(super) fn streams(shape: &Shape, context: &Context, to: *const f32) -> bool 
 
 /// How rows and units are dealt out.
 #[derive(Clone, Copy)]
-pub(super) struct Split {
-    pub(super) tasks: usize,
+pub(crate) struct Split {
+    pub(crate) tasks: usize,
     /// Pieces of the units of each row.
     pieces: usize,
     batch: usize,
@@ -96,7 +96,7 @@ pub(super) struct Split {
 const UNIT: usize = 16;
 
 impl Split {
-    pub(super) fn new(context: &Context, shape: &Shape) -> Split {
+    pub(crate) fn new(context: &Context, shape: &Shape) -> Split {
         let threads = if shape.len() * size_of::<f32>() < PARALLEL_FROM { 1 } else { context.parallel().threads() };
         let pieces = threads.div_ceil(shape.batch.max(1)).min(shape.hidden.div_ceil(4 * UNIT)).max(1);
         Split { tasks: threads.min(shape.batch * pieces), pieces, batch: shape.batch, hidden: shape.hidden }
@@ -107,12 +107,12 @@ impl Split {
         context.pool().take(self.tasks * self.state_len())
     }
 
-    pub(super) fn state_len(&self) -> usize {
+    pub(crate) fn state_len(&self) -> usize {
         self.hidden.next_multiple_of(UNIT)
     }
 
     /// The rows of a task, each with its units.
-    pub(super) fn work(&self, task: usize) -> impl Iterator<Item = (usize, Range<usize>)> {
+    pub(crate) fn work(&self, task: usize) -> impl Iterator<Item = (usize, Range<usize>)> {
         let Split { tasks, pieces, batch, hidden } = *self;
         share(batch * pieces, tasks, task).map(move |item| {
             let blocks = share(hidden.div_ceil(UNIT), pieces, item % pieces);
@@ -122,7 +122,7 @@ impl Split {
 }
 
 /// The places of one row's real steps in the order they are computed, and those without a step.
-pub(super) fn places(shape: &Shape, options: Options, b: usize) -> (impl DoubleEndedIterator<Item = usize> + Clone, Range<usize>) {
+pub(crate) fn places(shape: &Shape, options: Options, b: usize) -> (impl DoubleEndedIterator<Item = usize> + Clone, Range<usize>) {
     let len = options.lengths.map_or(shape.time, |lengths| usize::try_from(lengths[b]).unwrap_or(0));
     ((0..len).map(move |s| if options.reverse { len - 1 - s } else { s }), len..shape.time)
 }

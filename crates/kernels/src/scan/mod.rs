@@ -17,7 +17,7 @@ pub use backward::{Backward, backward};
 pub use forward::{Forward, forward};
 
 pub(crate) use backward::backward_pass;
-pub(crate) use forward::forward_pass;
+pub(crate) use forward::{Split, forward_pass, places};
 
 use crate::Error;
 use crate::recurrent::Options;

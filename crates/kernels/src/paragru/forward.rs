@@ -1,0 +1,12 @@
+//! The ParaGru forward.
+
+use super::ParaGru;
+use crate::diagonal::{Forward, Solver, forward_pass};
+use crate::recurrent::Options;
+use crate::scan::Shape;
+use crate::{Context, Error};
+
+/// Runs over all steps; `y` is h. Returns how many rows Newton's method did not solve.
+pub fn forward(context: &Context, shape: &Shape, options: Options, solver: Solver, buffers: Forward) -> Result<usize, Error> {
+    forward_pass::<ParaGru>(context, shape, options, solver, buffers)
+}
