@@ -15,6 +15,7 @@ pub mod device;
 pub mod emulation;
 mod error;
 mod launch;
+pub mod recurrent;
 
 pub use error::Error;
 pub use launch::{Arguments, Card, Dtype, Launch, Launcher, Shared, View};
