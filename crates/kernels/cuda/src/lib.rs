@@ -15,7 +15,9 @@ pub mod device;
 pub mod emulation;
 mod error;
 mod launch;
+pub mod linear;
 pub mod recurrent;
+pub mod residual_norm;
 
 pub use error::Error;
 pub use launch::{Arguments, Card, Dtype, Launch, Launcher, Shared, View};
