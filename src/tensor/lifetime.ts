@@ -34,18 +34,18 @@ export function adopt(owner: Owned): void {
   count.tensors++
   count.bytes += bytes
   if (count.bytes > count.peakBytes) count.peakBytes = count.bytes
-  account(bytes)
   if (scope === undefined) watch(owner)
   else scope.push(owner)
 }
 
-/** What V8 is told of besides the elements of a tensor that only the collector releases: a loss of 4 bytes holds the history it was computed by. */
+/** What V8 is told of besides the elements of a tensor: a loss of 4 bytes holds the history it was computed by. */
 const HISTORY = 4096
 
+/** V8 is told only of what its collector can release: of what a scope releases it would make a collection of its own in every large step. */
 function watch(owner: Owned): void {
   if (owner.held.watched || owner.isDisposed) return
   owner.held.watched = true
-  account(HISTORY)
+  account(owner.held.bytes + HISTORY)
   registry.register(owner, owner.held, owner)
 }
 
@@ -58,7 +58,7 @@ export function abandon(owner: Owned): void {
 function discard({ id, bytes, watched }: Held): void {
   count.tensors--
   count.bytes -= bytes
-  release(id, watched ? bytes + HISTORY : bytes)
+  release(id, watched ? bytes + HISTORY : 0)
 }
 
 /** Runs `fn`; whatever was made in it and is not in `kept(result)` is disposed; the rest belongs to the outer scope. */

@@ -184,7 +184,7 @@ export function stageColumns(columns: readonly (Float64Array | Float32Array)[], 
   }
 }
 
-/** Tells the engine that nobody can use these tensors any more. */
+/** Tells the engine that nobody can use this tensor any more, and V8 how many of the bytes that it was told of are gone. */
 export function release(id: number, bytes: number): void {
   freed.push(id)
   external -= bytes
