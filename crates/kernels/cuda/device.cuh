@@ -82,6 +82,7 @@ DEVICE bfloat16 from_float<bfloat16>(float x) {
 DEVICE void store_remote(View<uint32_t> shared, size_t i, unsigned rank, uint32_t value) {
     *static_cast<uint32_t*>(emulation::remote(&shared[i], rank)) = value;
 }
+DEVICE Stored<uint32_t, 2> load_fresh(const Stored<uint32_t, 2>& from) { return from; }
 #else
 template <>
 DEVICE bfloat16 from_float<bfloat16>(float x) {
@@ -152,6 +153,12 @@ DEVICE void relax() {}
 DEVICE uint4 load_fresh(const uint4& from) {
     uint4 v;
     asm volatile("ld.global.cg.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(&from) : "memory");
+    return v;
+}
+
+DEVICE Stored<uint32_t, 2> load_fresh(const Stored<uint32_t, 2>& from) {
+    Stored<uint32_t, 2> v;
+    asm volatile("ld.global.cg.v2.u32 {%0, %1}, [%2];" : "=r"(v.at[0]), "=r"(v.at[1]) : "l"(&from));
     return v;
 }
 

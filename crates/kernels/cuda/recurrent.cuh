@@ -123,7 +123,9 @@ struct Walk {
             if (row < rows && unit < sizes.hidden) work(row, word, word * LANES<T>, unit);
         }
     }
-    DEVICE Cut cut(unsigned gates) const { return {sizes.units / TILE, gates * words_of_gate() / 8, sizes.parts}; }
+    DEVICE Cut cut(unsigned gates) const { return {sizes.units / TILE, gates * words_of_gate() / 8, sizes.parts, rows_at_once()}; }
+    /// Rows that one product takes.
+    DEVICE unsigned rows_at_once() const { return sizes.rows < TILE ? sizes.rows : TILE; }
     DEVICE Share share(unsigned gates) const { return {group, rank, sizes.blocks, sizes.rows, gates * words_of_gate()}; }
 };
 
@@ -159,8 +161,7 @@ DEVICE void forward(const Forward<T>& p) {
         const uint64_t longest = walk.longest();
         for (uint64_t s = 0; s < longest; s++) {
             for (unsigned from = 0; from < walk.rows; from += TILE) {
-                resident.multiply(exchange.now().part(from * exchange.share.stride(), (p.sizes.rows - from) * exchange.share.stride()),
-                                  exchange.share.stride(), p.sizes.rows - from);
+                resident.multiply([&](unsigned row, unsigned k) { return exchange.pair(from + row, k); });
                 sync_block();
                 walk.each(from, from + TILE, [&](unsigned row, unsigned word, unsigned here, uint64_t unit) {
                     const bool real = s < walk.length(row);
@@ -237,8 +238,7 @@ DEVICE void backward(const Backward<T>& p) {
         for (uint64_t left = longest + 1; left-- > 0;) {
             const uint64_t s = left - 1;
             for (unsigned from = 0; from < walk.rows; from += TILE) {
-                resident.multiply(exchange.now().part(from * exchange.share.stride(), (p.sizes.rows - from) * exchange.share.stride()),
-                                  exchange.share.stride(), p.sizes.rows - from);
+                resident.multiply([&](unsigned row, unsigned k) { return exchange.pair(from + row, k); });
                 sync_block();
                 walk.each(from, from + TILE, [&](unsigned row, unsigned word, unsigned here, uint64_t unit) {
                     const bool real = left > 0 && s < walk.length(row);

@@ -43,9 +43,14 @@ DEVICE void mma<float>(float (&d)[4], const Fragment& a, const uint32_t (&b)[2])
     mma_tf32(d, a_large, b_large);
 }
 
-/// How the product of a block is cut: `tiles` of 16 units, each with `G` rows per unit (gates), `depth` fragments along K, dealt out to `parts` warps.
+/// The two words of a row that a lane reads for an mma, w and w + 4 of 8, lie side by side: `word` of K is kept at this place of its row.
+DEVICE unsigned place_of(unsigned word) { return word / 8 * 8 + word % 4 * 2 + word % 8 / 4; }
+using Pair = Stored<uint32_t, 2>;
+
+/// How the product of a block is cut: `tiles` of 16 units, each with `G` rows per unit (gates), `depth` fragments along K, dealt out to `parts` warps, for `rows` of
+/// the batch at a time, 8 or 16.
 struct Cut {
-    unsigned tiles, depth, parts;
+    unsigned tiles, depth, parts, rows;
 };
 
 /// Rows of sums are spread over the banks that the lanes of an mma write to.
@@ -55,13 +60,13 @@ template <typename T, int G>
 struct Resident {
     Cut cut;
     View<Fragment> weights;
-    /// [tiles · parts, G, 16 rows of the batch, SUM_ROW]
+    /// [tiles · parts, G, rows of the batch, SUM_ROW]
     View<float> sums;
 
     DEVICE Resident(Shared& shared, Cut cut)
         : cut(cut),
           weights(shared.take<Fragment>(size_t(cut.tiles) * cut.depth * G * WARP)),
-          sums(shared.take<float>(size_t(cut.tiles) * cut.parts * G * TILE * SUM_ROW)) {}
+          sums(shared.take<float>(size_t(cut.tiles) * cut.parts * G * cut.rows * SUM_ROW)) {}
 
     /// Reads the matrix: element(gate, unit, k), as float, asked once for each.
     template <typename Element>
@@ -77,37 +82,36 @@ struct Resident {
         }
     }
 
-    /// sums = the matrix · 16 rows of `batch` (only the first 8 if `rows` is no more), `stride` words apart. All threads of the block; to be followed
-    /// by a meeting before `sum`.
-    DEVICE void multiply(View<uint32_t> batch, unsigned stride, unsigned rows) const {
+    /// sums = the matrix · rows of the batch: pair(row, k) is the lane's pair of words of fragment k. All threads of the block; to be followed by a
+    /// meeting before `sum`.
+    template <typename PairOf>
+    DEVICE void multiply(PairOf pair) const {
+        const bool both = cut.rows > 8;
         for (unsigned item = warp(); item < cut.tiles * cut.parts; item += threads() / WARP) {
             float d[G][2][4] = {};
+            // Several fragments at once, so that one waits for memory while others are multiplied.
+#pragma unroll 4
             for (unsigned k = item % cut.parts; k < cut.depth; k += cut.parts) {
-                const size_t at = size_t(lane() / 4) * stride + k * 8 + lane() % 4;
-                uint32_t b[2][2] = {{batch[at], batch[at + 4]}};
-                if (rows > 8) {
-                    b[1][0] = batch[at + 8 * stride];
-                    b[1][1] = batch[at + 8 * stride + 4];
-                }
+                const Pair first = pair(lane() / 4, k), second = both ? pair(lane() / 4 + 8, k) : Pair{};
                 for (int g = 0; g < G; g++) {
                     const Fragment a = weights[((item / cut.parts * cut.depth + k) * G + g) * WARP + lane()];
-                    mma<T>(d[g][0], a, b[0]);
-                    if (rows > 8) mma<T>(d[g][1], a, b[1]);
+                    mma<T>(d[g][0], a, first.at);
+                    if (both) mma<T>(d[g][1], a, second.at);
                 }
             }
             for (int g = 0; g < G; g++)
                 for (unsigned i = 0; i < 8; i++) {
                     unsigned row = i / 4 * 8 + lane() % 4 * 2 + i % 2, unit = lane() / 4 + i / 2 % 2 * 8;
-                    sums[((item * G + g) * TILE + row) * SUM_ROW + unit] = d[g][i / 4][i % 4];
+                    if (i < 4 || both) sums[((item * G + g) * cut.rows + row) * SUM_ROW + unit] = d[g][i / 4][i % 4];
                 }
         }
     }
 
-    /// The product of one gate of a unit with one of the 16 rows, from its parts in their order.
+    /// The product of one gate of a unit with one of the rows, from its parts in their order.
     DEVICE float sum(unsigned gate, unsigned unit, unsigned row) const {
         float sum = 0;
         for (unsigned part = 0; part < cut.parts; part++)
-            sum += sums[((size_t(unit / TILE * cut.parts + part) * G + gate) * TILE + row) * SUM_ROW + unit % TILE];
+            sum += sums[((size_t(unit / TILE * cut.parts + part) * G + gate) * cut.rows + row) * SUM_ROW + unit % TILE];
         return sum;
     }
 };

@@ -10,8 +10,15 @@
 //!
 //! `h_before` is y moved on by one step, with h_0 first; after a row's length `d_pre` is zero, so nothing there counts.
 //!
-//! What runs here is what [`Plan::new`] has a plan for: W_hh, cut among the blocks of a group, must fit into their shared memory. On an H200 and in
-//! bfloat16 that is LSTM up to H = 1536 forward and backward and GRU to 1792, in float32 LSTM to 1152 and GRU to 1280; larger ones are libtorch's.
+//! What runs here is what [`Plan::new`] has a plan for: W_hh, cut into at least 16 units a block, must fit into the shared memory of blocks that can
+//! all be on the card at once. At any B and T, forward and backward, that is up to this H:
+//!
+//! | | LSTM float32 | bfloat16 | GRU float32 | bfloat16 |
+//! |---|---|---|---|---|
+//! | H200, H100 SXM | 768 | 1600 | 1088 | 2112 |
+//! | A100 | 512 | 1088 | 768 | 1536 |
+//!
+//! Anything larger is libtorch's. Sums are in float32; for float32 the factors on tensor cores are split in two, so that the result is a float32 one.
 
 use crate::{Arguments, Dtype, Error, Launch, Launcher, Shared, View};
 
@@ -335,13 +342,16 @@ impl Plan {
     fn shared(&self) -> usize {
         let (gates, depth) = self.matrix();
         let tiles = self.units / TILE;
-        let exchanges = if self.way == Way::Cluster { 2 } else { 1 };
+        let exchange = match self.way {
+            Way::Cluster => self.rows * (self.words() / 8 | 1) * 8,
+            Way::Grid => 0,
+        };
         Shared::default()
             .with(tiles * depth * gates * 32, 16)
-            .with(tiles * self.parts() * gates * TILE * SUM_ROW, 4)
+            .with(tiles * self.parts() * gates * self.rows.min(TILE) * SUM_ROW, 4)
             .with(self.rows * self.units, 4)
             .with(self.rows * self.units, 4)
-            .with(exchanges * self.rows * (self.words() + 4), 4)
+            .with(2 * exchange, 4)
             .bytes()
     }
 
