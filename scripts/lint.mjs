@@ -1,6 +1,6 @@
 // npm run lint: biome, clippy, rustfmt, dead code, spelling. npm run fmt (`--fix`): formatting and the lints that mend themselves.
 import { main, run, runTool, say } from './lib/run.mjs'
-import { cargoFlags, libtorch, packages } from './lib/steps.mjs'
+import { cargoFlags, emulation, libtorch, packages } from './lib/steps.mjs'
 
 const BIOME = ['check', '--config-path=.config/biome.settings.json']
 
@@ -13,7 +13,7 @@ await main(async () => {
   const codes = [
     await runTool('biome', [...BIOME, '--error-on-warnings']),
     await run('cargo', ['fmt', '--all', '--check']),
-    await run('cargo', ['clippy', ...cargoFlags(), '--all-targets', '--', '-D', 'warnings'], { env }),
+    await run('cargo', ['clippy', ...cargoFlags(), ...emulation, '--all-targets', '--', '-D', 'warnings'], { env }),
     await runTool('knip', ['--config', '.config/knip.json']),
     await optional('cargo-machete', ['crates'], 'cargo install cargo-machete'),
     await optional('typos', ['--config', '.config/typos.toml'], 'pip install typos'),

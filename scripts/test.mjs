@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
 import { main, root, run, runTool, Stop, say } from './lib/run.mjs'
-import { buildAll, cargoFlags } from './lib/steps.mjs'
+import { buildAll, cargoFlags, emulation } from './lib/steps.mjs'
 
 await main(async () => {
   const built = process.argv.includes('--built')
@@ -30,7 +30,7 @@ function add(total, part) {
 /** The tests of the crates. In release mode, because the C++ part of libtorch's bindings takes minutes to compile and is there already. */
 async function rust(env) {
   let text = ''
-  const code = await run('cargo', ['test', ...cargoFlags(), '--no-fail-fast'], {
+  const code = await run('cargo', ['test', ...cargoFlags(), ...emulation, '--no-fail-fast'], {
     env,
     onText: (piece) => {
       text += piece

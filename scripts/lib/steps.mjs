@@ -30,6 +30,9 @@ export function cargoFlags() {
   return ['--release', '--target', host(), '--workspace']
 }
 
+/** For tests and lints: the CUDA kernels are compiled for the CPU as well, where their tests run them. */
+export const emulation = ['--features', 'quarterturn-cuda/emulation']
+
 /** What Rust calls this platform. */
 function host() {
   const text = spawnSync('rustc', ['-vV'], { encoding: 'utf8' }).stdout ?? ''
