@@ -343,7 +343,7 @@ impl Plan {
         let (gates, depth) = self.matrix();
         let tiles = self.units / TILE;
         let exchange = match self.way {
-            Way::Cluster => self.rows * (self.words() / 8 | 1) * 8,
+            Way::Cluster => self.rows * ((self.words() / 8) | 1) * 8,
             Way::Grid => 0,
         };
         Shared::default()
