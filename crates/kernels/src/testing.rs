@@ -83,6 +83,21 @@ pub(crate) fn assert_close(got: &[f32], want: &[f64], tolerance: f64, what: &dyn
     }
 }
 
+/// What a bfloat16 pass may differ from its float64 reference, by the measure of [`assert_near`]: rounding alone is 2^-9, and rounded states
+/// and, where products are of pairs, rounded gradients of gates go into further sums.
+pub(crate) const HALF_FORWARD: f64 = 1.0 / 128.0;
+pub(crate) const HALF_GRADIENT: f64 = 1.0 / 32.0;
+
+/// Fails unless the distance of `got` from `want` is within `tolerance` of the length of `want`: a few elements may be far off, as where a
+/// rounded sum falls to the other side of a bend.
+#[track_caller]
+pub(crate) fn assert_near(got: &[f32], want: &[f64], tolerance: f64, what: &dyn Debug) {
+    assert_eq!(got.len(), want.len(), "{what:?}");
+    let length = want.iter().map(|x| x * x).sum::<f64>().sqrt();
+    let distance = got.iter().zip(want).map(|(&got, want)| (f64::from(got) - want).powi(2)).sum::<f64>().sqrt();
+    assert!(distance <= tolerance * length.max(1e-3), "{what:?}: {} of the length", distance / length);
+}
+
 #[track_caller]
 pub(crate) fn assert_same_bits(got: &[f32], want: &[f32], what: &dyn Debug) {
     let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();

@@ -32,7 +32,7 @@ unsafe fn chains(isa: Isa) -> f32 {
     unsafe {
         match isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => avx512(),
+            Isa::Avx512Bf16 | Isa::Avx512 => avx512(),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => avx2(),
             _ => portable(),

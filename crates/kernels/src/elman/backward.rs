@@ -4,13 +4,19 @@ use super::Elman;
 use crate::activation::{Activation, Nonlinearity, Relu, Tanh};
 use crate::recurrent::{self, Backward, Layer, Packed, Then};
 use crate::vector::Vector;
-use crate::{Context, Error};
+use crate::{Context, Error, Number};
 
 /// The gradients of everything that [`super::forward`] read.
-pub fn backward(context: &Context, layer: &Layer, nonlinearity: Nonlinearity, packed: &mut Packed, buffers: Backward) -> Result<(), Error> {
+pub fn backward<F: Number>(
+    context: &Context,
+    layer: &Layer<F>,
+    nonlinearity: Nonlinearity,
+    packed: &mut Packed,
+    buffers: Backward<F>,
+) -> Result<(), Error> {
     match nonlinearity {
-        Nonlinearity::Tanh => recurrent::backward::<Elman<Tanh>>(context, layer, packed, buffers),
-        Nonlinearity::Relu => recurrent::backward::<Elman<Relu>>(context, layer, packed, buffers),
+        Nonlinearity::Tanh => recurrent::backward::<Elman<Tanh>, F>(context, layer, packed, buffers),
+        Nonlinearity::Relu => recurrent::backward::<Elman<Relu>, F>(context, layer, packed, buffers),
     }
 }
 

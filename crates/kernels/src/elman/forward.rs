@@ -4,13 +4,19 @@ use super::Elman;
 use crate::activation::{Activation, Nonlinearity, Relu, Tanh};
 use crate::recurrent::{self, Forward, Layer, Now, Packed};
 use crate::vector::Vector;
-use crate::{Context, Error};
+use crate::{Context, Error, Number};
 
 /// Runs the layer over all steps; with a reserve, saves for [`super::backward`].
-pub fn forward(context: &Context, layer: &Layer, nonlinearity: Nonlinearity, packed: &mut Packed, buffers: Forward) -> Result<(), Error> {
+pub fn forward<F: Number>(
+    context: &Context,
+    layer: &Layer<F>,
+    nonlinearity: Nonlinearity,
+    packed: &mut Packed,
+    buffers: Forward<F>,
+) -> Result<(), Error> {
     match nonlinearity {
-        Nonlinearity::Tanh => recurrent::forward::<Elman<Tanh>>(context, layer, packed, buffers),
-        Nonlinearity::Relu => recurrent::forward::<Elman<Relu>>(context, layer, packed, buffers),
+        Nonlinearity::Tanh => recurrent::forward::<Elman<Tanh>, F>(context, layer, packed, buffers),
+        Nonlinearity::Relu => recurrent::forward::<Elman<Relu>, F>(context, layer, packed, buffers),
     }
 }
 

@@ -3,10 +3,13 @@
 //! B is packed once ([`pack`]) into *blocks*: `LANES` columns over all of K, so that one vector load gives one row of a block. A is read in
 //! place through row pointers and C is written through row pointers and column offsets, so a tile reads and writes whatever layout the
 //! caller has. A *tile* is up to 6 rows by up to 4 blocks, held in registers over all of K (there is no blocking of K: it gained nothing up to 2048).
+//! Where B holds pairs of bfloat16 ([`Panel::group_of`]), so does A: 32 bits of either are two neighbours along K, which counts pairs then.
 //! Every element of C is one chain of multiply-adds in the order of K, whatever the tile: results do not depend on the split of rows or columns.
 
 pub(crate) mod outer;
 pub(crate) mod pack;
+#[cfg(target_arch = "x86_64")]
+mod pairs;
 mod tile;
 pub(crate) mod transpose;
 

@@ -1,12 +1,15 @@
 //! Sums of outer products, C += Aᵀ·B: the gradients of weights, where k counts terms (steps and rows of a batch).
 //!
-//! B is packed into blocks and A into tiles on the way; both are read row by row, wherever the rows lie.
+//! B is packed into blocks and A into tiles on the way; both are read row by row, wherever the rows lie. Where they are to be pairs of
+//! bfloat16, each two terms are paired on the way, and an odd last one with zeros.
 
 use std::ptr::{copy_nonoverlapping, null};
 
+use super::pack::PairRows;
 use super::{Block, MAX_ROWS, Panel, Row, TILES_AT_ONCE, Tile, panel_width, tile, tile_count};
+use crate::bfloat16::Numbers;
 use crate::parallel::share;
-use crate::vector::Vector;
+use crate::vector::{Kernel, Vector};
 
 /// The most terms to take at a time: their rows of B stay in L2 while all of A passes by.
 pub(crate) const MAX_TERMS: usize = 1024;
@@ -20,6 +23,7 @@ pub(crate) struct PackedRows {
     start: *mut f32,
     terms: usize,
     columns: usize,
+    pairs: bool,
 }
 
 /// A sum to add to: `out[r][c] += Σ_p a_p[r] b_p[c]`, rows of C `columns` floats apart.
@@ -52,6 +56,22 @@ fn a_len(terms: usize) -> usize {
 /// Each row holds `columns` floats, `to` [`packed_len`].
 #[inline(always)]
 pub(crate) unsafe fn pack_rows<V: Vector>(terms: usize, row: impl Fn(usize) -> *const f32, columns: usize, to: *mut f32) -> PackedRows {
+    // SAFETY: passed on from the caller.
+    unsafe { pack_numbers::<V>(terms, |p| row(p).into(), columns, to, false) }
+}
+
+/// Packs `terms` rows of `columns` numbers, as pairs of bfloat16 or not.
+///
+/// # Safety
+/// Each row holds `columns` numbers, `to` [`packed_len`].
+#[inline(always)]
+pub(crate) unsafe fn pack_numbers<V: Vector>(
+    terms: usize,
+    row: impl Fn(usize) -> Numbers,
+    columns: usize,
+    to: *mut f32,
+    pairs: bool,
+) -> PackedRows {
     // Four blocks at a time: more streams of stores a power of two apart would evict one another.
     const BLOCKS: usize = 4;
     for first in (0..columns).step_by(BLOCKS * V::LANES) {
@@ -61,11 +81,17 @@ pub(crate) unsafe fn pack_rows<V: Vector>(terms: usize, row: impl Fn(usize) -> *
             for column in (first..last).step_by(V::LANES) {
                 let len = V::LANES.min(columns - column);
                 // SAFETY: within the row, and within the block of that column.
-                unsafe { V::load_first(from.add(column), len).store(to.add(column * terms + p * V::LANES)) };
+                unsafe { from.at(column).load::<V>(len).store(to.add(column * terms + p * V::LANES)) };
             }
         }
     }
-    PackedRows { start: to, terms, columns }
+    if pairs {
+        for column in (0..columns).step_by(V::LANES) {
+            // SAFETY: the block of that column, just written.
+            unsafe { PairRows { rows: terms, width: V::LANES, at: to.add(column * terms) }.run::<V>() };
+        }
+    }
+    PackedRows { start: to, terms, columns, pairs }
 }
 
 impl PackedRows {
@@ -76,7 +102,7 @@ impl PackedRows {
             offset: column,
             columns: V::LANES.min(self.columns - column),
         });
-        Panel::group(width, blocks)
+        Panel::group_of(width, blocks, self.pairs)
     }
 }
 
@@ -86,17 +112,25 @@ impl PackedRows {
 /// Each row of A holds `rows` floats and [`SLACK`] readable ones after them, `scratch` [`scratch_len`], and each target its sums.
 #[inline(always)]
 pub(crate) unsafe fn add_outer<V: Vector>(rows: usize, a: impl Fn(usize) -> *const f32, targets: &[Target], scratch: *mut f32) {
-    let terms = targets.first().map_or(0, |target| target.b.terms);
+    let (terms, pairs) = targets.first().map_or((0, false), |target| (target.b.terms, target.b.pairs));
+    let k = if pairs { terms.div_ceil(2) } else { terms };
     let count = tile_count(rows);
     let panels: Vec<Vec<Panel>> = targets.iter().map(|target| target.b.panels::<V>(panel_width::<V>(rows))).collect();
     for first in (0..count).step_by(TILES_AT_ONCE) {
         let some = first..(first + TILES_AT_ONCE).min(count);
-        for p in 0..terms {
-            let from = a(p);
+        for p in (0..terms).step_by(if pairs { 2 } else { 1 }) {
             for (i, tile) in some.clone().enumerate() {
-                let to = scratch.wrapping_add(i * a_len(terms) + p * MAX_ROWS);
+                let row = share(rows, count, tile).start;
+                let to = scratch.wrapping_add(i * a_len(terms) + if pairs { p / 2 } else { p } * MAX_ROWS);
                 // SAFETY: the slack is readable; a tile's rows end where the next term's begin.
-                unsafe { copy_nonoverlapping(from.add(share(rows, count, tile).start), to, MAX_ROWS) };
+                unsafe {
+                    if pairs {
+                        let upper = if p + 1 < terms { a(p + 1).add(row) } else { null() };
+                        pair_tile::<V>(a(p).add(row), upper, to);
+                    } else {
+                        copy_nonoverlapping(a(p).add(row), to, MAX_ROWS);
+                    }
+                }
             }
         }
         for (target, panels) in targets.iter().zip(&panels) {
@@ -112,9 +146,25 @@ pub(crate) unsafe fn add_outer<V: Vector>(rows: usize, a: impl Fn(usize) -> *con
             for panel in panels {
                 for rows in &tiles[..some.len()] {
                     // SAFETY: packed rows hold a float per term, the sums every column.
-                    unsafe { tile::<V>(terms, rows, panel) };
+                    unsafe { tile::<V>(k, rows, panel) };
                 }
             }
+        }
+    }
+}
+
+/// The rows of a tile in two terms as pairs; the second may be null, for zeros.
+///
+/// # Safety
+/// Each holds [`MAX_ROWS`] floats.
+#[inline(always)]
+unsafe fn pair_tile<V: Vector>(lower: *const f32, upper: *const f32, to: *mut f32) {
+    for row in (0..MAX_ROWS).step_by(V::LANES) {
+        let len = V::LANES.min(MAX_ROWS - row);
+        // SAFETY: by the contract.
+        unsafe {
+            let second = if upper.is_null() { V::zero() } else { V::load_first(upper.add(row), len) };
+            V::load_first(lower.add(row), len).pair(second).store_first(to.add(row), len);
         }
     }
 }

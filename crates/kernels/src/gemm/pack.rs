@@ -14,6 +14,7 @@ pub(crate) struct Blocks {
     data: Buffer,
     k: usize,
     lanes: usize,
+    pairs: bool,
 }
 
 /// Below this size packing is not worth a second thread.
@@ -23,7 +24,7 @@ impl Blocks {
     /// `count` blocks of `k` rows, each made by `pack(index, to)`, side by side on all threads.
     pub(crate) fn new(context: &Context, count: usize, k: usize, pack: impl Fn(usize, *mut f32) + Sync) -> Blocks {
         let lanes = context.isa().lanes();
-        let blocks = Blocks { data: context.pool().take(count * k * lanes), k, lanes };
+        let blocks = Blocks { data: context.pool().take(count * k * lanes), k, lanes, pairs: false };
         let large = blocks.data.len() * size_of::<f32>() >= PARALLEL_FROM;
         let parts = if large { context.parallel().threads().min(count) } else { 1 };
         context.parallel().run(parts, &|part| share(count, parts, part).for_each(|index| pack(index, blocks.block(index))));
@@ -48,6 +49,28 @@ impl Blocks {
             // SAFETY: W holds the columns from there on; each call fills its own block.
             unsafe { context.isa().run(FromColumns { from, stride: n, columns: n - index * lanes, k, zeros: 0, to }) };
         })
+    }
+
+    /// The same as pairs of bfloat16 along K; an odd last row is paired with zeros. Blocks stay where they are, in the first half of their room.
+    pub(crate) fn into_pairs(self, context: &Context) -> Blocks {
+        let count = self.data.len() / (self.k * self.lanes).max(1);
+        let parts = context.parallel().threads().min(count);
+        context.parallel().run(parts, &|part| {
+            for index in share(count, parts, part) {
+                // SAFETY: each call has its own block, of k rows.
+                unsafe { context.isa().run(PairRows { rows: self.k, width: self.lanes, at: self.block(index) }) };
+            }
+        });
+        Blocks { pairs: true, ..self }
+    }
+
+    /// Rows of each block: numbers, or pairs of them.
+    pub(crate) fn rows(&self) -> usize {
+        if self.pairs { self.k.div_ceil(2) } else { self.k }
+    }
+
+    pub(crate) fn are_pairs(&self) -> bool {
+        self.pairs
     }
 
     pub(crate) fn lanes(&self) -> usize {
@@ -129,6 +152,34 @@ impl Kernel for FromColumns {
         for p in k..k + zeros {
             // SAFETY: within the block.
             unsafe { V::zero().store(to.add(p * V::LANES)) };
+        }
+    }
+}
+
+/// Each two rows of `width` floats, which lie one after the other, become one row of pairs of bfloat16, in place.
+pub(crate) struct PairRows {
+    pub(crate) rows: usize,
+    pub(crate) width: usize,
+    /// `rows * width` floats.
+    pub(crate) at: *mut f32,
+}
+
+impl Kernel for PairRows {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        let PairRows { rows, width, at } = self;
+        for p in 0..rows.div_ceil(2) {
+            for column in (0..width).step_by(V::LANES) {
+                let len = V::LANES.min(width - column);
+                // SAFETY: within the rows; what is overwritten was read.
+                unsafe {
+                    let lower = V::load_first(at.add(2 * p * width + column), len);
+                    let upper = if 2 * p + 1 < rows { V::load_first(at.add((2 * p + 1) * width + column), len) } else { V::zero() };
+                    lower.pair(upper).store_first(at.add(p * width + column), len);
+                }
+            }
         }
     }
 }

@@ -39,26 +39,28 @@ impl Soon {
 /// The rows of a tile.
 #[derive(Clone, Copy)]
 pub(crate) struct Tile {
-    len: usize,
+    pub(super) len: usize,
     soon: Soon,
     /// Element `p` of row `r` of A is `a[r][p * step]`.
-    a: [*const f32; MAX_ROWS],
-    step: usize,
+    pub(super) a: [*const f32; MAX_ROWS],
+    pub(super) step: usize,
     /// Where sums start: row `r` of D, or null for zeros. May be the same as `out`.
-    init: [*const f32; MAX_ROWS],
-    out: [*mut f32; MAX_ROWS],
+    pub(super) init: [*const f32; MAX_ROWS],
+    pub(super) out: [*mut f32; MAX_ROWS],
 }
 
 /// The columns of a tile: blocks of packed B side by side, and where they lie in a row of C and D.
 #[derive(Clone, Copy)]
 pub(crate) struct Panel {
-    len: usize,
-    b: [*const f32; MAX_BLOCKS],
+    pub(super) len: usize,
+    pub(super) b: [*const f32; MAX_BLOCKS],
     /// From one row of a block to the next.
-    stride: usize,
-    offset: [usize; MAX_BLOCKS],
+    pub(super) stride: usize,
+    /// Whether the factors are pairs of bfloat16.
+    pub(super) pairs: bool,
+    pub(super) offset: [usize; MAX_BLOCKS],
     /// Valid columns of the last block; the others are neither read from D nor written to C.
-    last: usize,
+    pub(super) last: usize,
 }
 
 impl Default for Tile {
@@ -105,6 +107,13 @@ impl Panel {
         self.offset[0]..self.offset[self.len - 1] + lanes
     }
 
+    /// [`Panel::group`], of blocks that are pairs of bfloat16 or not.
+    pub(crate) fn group_of(width: usize, blocks: impl ExactSizeIterator<Item = Block>, pairs: bool) -> Vec<Panel> {
+        let mut panels = Panel::group(width, blocks);
+        panels.iter_mut().for_each(|panel| panel.pairs = pairs);
+        panels
+    }
+
     /// Groups blocks by `width`, then by the powers of two below it. A block with fewer columns than lanes must be the last of its panel.
     pub(crate) fn group(width: usize, blocks: impl ExactSizeIterator<Item = Block>) -> Vec<Panel> {
         let mut left = blocks.len();
@@ -113,7 +122,14 @@ impl Panel {
         for block in blocks {
             if room == 0 {
                 room = if left >= width { width } else { 1 << left.ilog2() };
-                panels.push(Panel { len: 0, b: [null(); MAX_BLOCKS], stride: block.stride, offset: [0; MAX_BLOCKS], last: 0 });
+                panels.push(Panel {
+                    len: 0,
+                    b: [null(); MAX_BLOCKS],
+                    stride: block.stride,
+                    pairs: false,
+                    offset: [0; MAX_BLOCKS],
+                    last: 0,
+                });
             }
             if let Some(panel) = panels.last_mut() {
                 panel.b[panel.len] = block.b;
@@ -137,6 +153,11 @@ impl Panel {
 /// offset (`last` at the last), and no two tiles that run at the same time share any of C.
 #[inline(never)]
 pub(crate) unsafe fn tile<V: Vector>(k: usize, rows: &Tile, panel: &Panel) {
+    #[cfg(target_arch = "x86_64")]
+    if panel.pairs {
+        // SAFETY: passed on from the caller, and only `Isa::Avx512Bf16` makes pairs.
+        return unsafe { super::pairs::tile(k, rows, panel) };
+    }
     macro_rules! fixed {
         ($m:literal: $($n:literal)*) => {
             match panel.len {

@@ -3,11 +3,11 @@
 use super::{Gru, M, N, R, Z};
 use crate::recurrent::{self, Backward, Layer, Packed, Then};
 use crate::vector::Vector;
-use crate::{Context, Error};
+use crate::{Context, Error, Number};
 
 /// The gradients of everything that [`super::forward`] read.
-pub fn backward(context: &Context, layer: &Layer, packed: &mut Packed, buffers: Backward) -> Result<(), Error> {
-    recurrent::backward::<Gru>(context, layer, packed, buffers)
+pub fn backward<F: Number>(context: &Context, layer: &Layer<F>, packed: &mut Packed, buffers: Backward<F>) -> Result<(), Error> {
+    recurrent::backward::<Gru, F>(context, layer, packed, buffers)
 }
 
 #[inline(always)]

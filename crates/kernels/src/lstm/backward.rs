@@ -4,11 +4,11 @@ use super::Lstm;
 use crate::math::tanh;
 use crate::recurrent::{self, Backward, Layer, Packed, Then};
 use crate::vector::Vector;
-use crate::{Context, Error};
+use crate::{Context, Error, Number};
 
 /// The gradients of everything that [`super::forward`] read.
-pub fn backward(context: &Context, layer: &Layer, packed: &mut Packed, buffers: Backward) -> Result<(), Error> {
-    recurrent::backward::<Lstm>(context, layer, packed, buffers)
+pub fn backward<F: Number>(context: &Context, layer: &Layer<F>, packed: &mut Packed, buffers: Backward<F>) -> Result<(), Error> {
+    recurrent::backward::<Lstm, F>(context, layer, packed, buffers)
 }
 
 #[inline(always)]

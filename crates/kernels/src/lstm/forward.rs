@@ -4,11 +4,11 @@ use super::Lstm;
 use crate::math::{sigmoid, tanh};
 use crate::recurrent::{self, Forward, Layer, Now, Packed};
 use crate::vector::Vector;
-use crate::{Context, Error};
+use crate::{Context, Error, Number};
 
 /// Runs the layer over all steps; with a reserve, saves for [`super::backward`].
-pub fn forward(context: &Context, layer: &Layer, packed: &mut Packed, buffers: Forward) -> Result<(), Error> {
-    recurrent::forward::<Lstm>(context, layer, packed, buffers)
+pub fn forward<F: Number>(context: &Context, layer: &Layer<F>, packed: &mut Packed, buffers: Forward<F>) -> Result<(), Error> {
+    recurrent::forward::<Lstm, F>(context, layer, packed, buffers)
 }
 
 #[inline(always)]

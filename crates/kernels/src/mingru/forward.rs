@@ -5,13 +5,19 @@ use crate::math::sigmoid;
 use crate::recurrent::Options;
 use crate::scan::{Forward, MAX_INPUTS, Shape, forward_pass};
 use crate::vector::Vector;
-use crate::{Context, Error};
+use crate::{Context, Error, Number};
 
 /// Runs over all steps; `inputs` is p, `y` is h.
-pub fn forward(context: &Context, shape: &Shape, options: Options, candidate: Candidate, buffers: Forward<1>) -> Result<(), Error> {
+pub fn forward<F: Number>(
+    context: &Context,
+    shape: &Shape,
+    options: Options,
+    candidate: Candidate,
+    buffers: Forward<1, F>,
+) -> Result<(), Error> {
     match candidate {
-        Candidate::Linear => forward_pass::<MinGru<Linear>, 1>(context, shape, options, buffers),
-        Candidate::Positive => forward_pass::<MinGru<Positive>, 1>(context, shape, options, buffers),
+        Candidate::Linear => forward_pass::<MinGru<Linear>, 1, F>(context, shape, options, buffers),
+        Candidate::Positive => forward_pass::<MinGru<Positive>, 1, F>(context, shape, options, buffers),
     }
 }
 

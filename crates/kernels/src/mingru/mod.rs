@@ -4,7 +4,8 @@
 //! z = σ(p_z)      c = g(p_c)      h' = (1 - z) ⊙ h + z ⊙ c
 //! ```
 //! The pre-activations p [B, T, 2·H], in the order `z, c`, are a linear map of the input that the caller makes; h [B, T, H].
-//! Gates are activated on the way, forward and backward. float32, float64 through [`reference`]. Source: Feng et al. 2024, section 3.1.
+//! Gates are activated on the way, forward and backward. float32 and bfloat16, the state in float32; float64 through
+//! [`reference`]. Source: Feng et al. 2024, section 3.1.
 
 mod backward;
 mod forward;

@@ -6,13 +6,19 @@ use crate::mingru::{Linear, Make, Positive};
 use crate::recurrent::Options;
 use crate::scan::{Backward, MAX_INPUTS, Shape, backward_pass};
 use crate::vector::Vector;
-use crate::{Context, Error};
+use crate::{Context, Error, Number};
 
 /// The gradients of p and of the initial state.
-pub fn backward(context: &Context, shape: &Shape, options: Options, candidate: Candidate, buffers: Backward<1>) -> Result<(), Error> {
+pub fn backward<F: Number>(
+    context: &Context,
+    shape: &Shape,
+    options: Options,
+    candidate: Candidate,
+    buffers: Backward<1, F>,
+) -> Result<(), Error> {
     match candidate {
-        Candidate::Linear => backward_pass::<MinLstm<Linear>, 1>(context, shape, options, buffers),
-        Candidate::Positive => backward_pass::<MinLstm<Positive>, 1>(context, shape, options, buffers),
+        Candidate::Linear => backward_pass::<MinLstm<Linear>, 1, F>(context, shape, options, buffers),
+        Candidate::Positive => backward_pass::<MinLstm<Positive>, 1, F>(context, shape, options, buffers),
     }
 }
 

@@ -4,7 +4,8 @@
 //! f = σ(p_f)   i = σ(p_i)   c = g(p_c)   h' = f/(f+i) ⊙ h + i/(f+i) ⊙ c
 //! ```
 //! The pre-activations p [B, T, 3·H], in the order `f, i, c`, are a linear map of the input that the caller makes; h [B, T, H];
-//! g is a [`Candidate`]. Gates are activated on the way, forward and backward. float32, float64 through [`reference`].
+//! g is a [`Candidate`]. Gates are activated on the way, forward and backward. float32 and bfloat16, the state in float32; float64 through
+//! [`reference`].
 //! Source: Feng et al. 2024, section 3.2.
 
 mod backward;

@@ -2,18 +2,19 @@
 
 use std::marker::PhantomData;
 use std::ops::Range;
-use std::ptr::{copy_nonoverlapping, null, null_mut, write_bytes};
+use std::ptr::{null, null_mut, write_bytes};
 
 use super::gradient::{Sums, Term, Terms, add_late, add_private, add_terms, private_len};
 use super::layout::{Before, Layout, Steps};
 use super::plan::Plan;
 use super::wavefront::Node;
-use super::{Backward, Cell, Layer, Packed, Shape, Then, WeightGradients, forward};
+use super::{Backward, Cell, Layer, Packed, Shape, Then, WeightGradients, buffers, forward};
+use crate::bfloat16::{Bf16, Number, Numbers};
 use crate::gemm::{Panel, Row, panel_width, product};
 use crate::parallel::share;
 use crate::pool::Buffer;
 use crate::team::{Member, Team};
-use crate::vector::{Kernel, Vector, prefetch_row};
+use crate::vector::{Kernel, Vector};
 use crate::{Context, Error};
 
 /// Bytes of gates that are worked through before their dx, and where sums are private their dW, are taken while they are in L2.
@@ -21,30 +22,43 @@ const CHUNK: usize = 512 << 10;
 /// Up to this size each group sums the gradients of the weights for itself, chunk by chunk; above, one pass at the end is as fast.
 const PRIVATE_SUMS: usize = 256 << 10;
 
+/// Rows of states that a group keeps for each row of the batch.
+const STATES: usize = 4;
+/// Floats of a cache line.
+const LINE: usize = 16;
+
 /// Rows of dy are far apart, each read a little at every step, and backwards: the CPU does not foresee that, so it is told so many
 /// steps ahead.
 const AHEAD: usize = 4;
 
-pub(crate) fn backward<C: Cell>(context: &Context, layer: &Layer, packed: &mut Packed, mut buffers: Backward) -> Result<(), Error> {
+pub(crate) fn backward<C: Cell, F: Number>(
+    context: &Context,
+    layer: &Layer<F>,
+    packed: &mut Packed,
+    mut buffers: Backward<F>,
+) -> Result<(), Error> {
     buffers.check::<C>(layer)?;
     let shape = &layer.shape;
     if shape.batch == 0 || shape.hidden == 0 {
         // Nothing depends on anything.
         for gradient in [&mut buffers.dx, &mut buffers.dh_0, &mut buffers.dc_0].into_iter().flatten() {
-            gradient.fill(0.0);
+            gradient.fill(F::default());
         }
         buffers.dweights.iter_mut().for_each(WeightGradients::clear);
         return Ok(());
     }
     let before = || Before::new(context, layer, (buffers.y.as_ptr(), shape.hidden), buffers.h_0, buffers.c_0);
-    let (dh_n, dc_n) = (pointer(buffers.dh_n), pointer(buffers.dc_n));
-    let (dh_0, dc_0) = (pointer_mut(&mut buffers.dh_0), pointer_mut(&mut buffers.dc_0));
-    let (x, dy, dx) = (buffers.x.as_ptr(), Incoming::new(pointer(buffers.dy), shape.hidden), pointer_mut(&mut buffers.dx));
+    let (dh_n, dc_n) = (Numbers::of(buffers.dh_n), Numbers::of(buffers.dc_n));
+    let (dh_0, dc_0) = (Numbers::of_mut(&mut buffers.dh_0), Numbers::of_mut(&mut buffers.dc_0));
+    let (x, dy, dx) = (buffers.x.as_ptr().into(), Incoming::new(Numbers::of(buffers.dy), shape.hidden), Numbers::of_mut(&mut buffers.dx));
+    let mut sums = buffers.dweights.map(|to| buffers::Sums::new(context, to));
+    let mut dweights = sums.as_mut().map(buffers::Sums::as_gradients);
     let steps = 0..shape.time;
     if layer.options.recompute.is_none() {
         let reserve = buffers.reserve.as_mut_ptr();
         let run = Run { steps, before: before(), fresh: true, x, reserve, dy, dh_n, dc_n, dx, dh_0, dc_0 };
-        run.go::<C>(context, layer, packed, &mut buffers.dweights);
+        run.go::<C, F>(context, layer, packed, &mut dweights);
+        sums.into_iter().for_each(|sums| sums.finish(context));
         return Ok(());
     }
     // Stretch by stretch from the last, each forward once more; between them go the gradients of the state.
@@ -52,7 +66,7 @@ pub(crate) fn backward<C: Cell>(context: &Context, layer: &Layer, packed: &mut P
     let layout = Layout::new::<C>(shape, stretch);
     let mut again = context.pool().take(layout.len());
     let carried = context.pool().take(2 * shape.state_len());
-    let (dh, dc) = (carried.start(), carried.start().wrapping_add(shape.state_len()));
+    let (dh, dc): (Numbers, Numbers) = (carried.start().into(), carried.start().wrapping_add(shape.state_len()).into());
     let stretches = shape.time.div_ceil(stretch).max(1);
     for i in (0..stretches).rev() {
         let (is_first, is_last) = (i == 0, i + 1 == stretches);
@@ -60,21 +74,20 @@ pub(crate) fn backward<C: Cell>(context: &Context, layer: &Layer, packed: &mut P
         let marked = buffers.reserve.as_ptr().wrapping_add(i.saturating_sub(1) * shape.batch * layout.state_stride);
         let before = || if is_first { before() } else { before().with_c(marked, layout.state_stride) };
         let reserve = again.as_mut_ptr();
-        let none = null_mut();
         let again = forward::Run {
             steps: steps.clone(),
             before: before(),
             x,
-            y: none,
+            y: Numbers::ABSENT,
             y_stride: 0,
             mask: null(),
-            dropped: none,
-            h_n: none,
-            c_n: none,
+            dropped: null_mut(),
+            h_n: Numbers::ABSENT,
+            c_n: Numbers::ABSENT,
             reserve,
-            marks: none,
+            marks: null_mut(),
         };
-        again.go::<C>(context, layer, packed);
+        again.go::<C, F>(context, layer, packed);
         let run = Run {
             steps,
             before: before(),
@@ -88,23 +101,16 @@ pub(crate) fn backward<C: Cell>(context: &Context, layer: &Layer, packed: &mut P
             dh_0: if is_first { dh_0 } else { dh },
             dc_0: if is_first { dc_0 } else { dc },
         };
-        run.go::<C>(context, layer, packed, &mut buffers.dweights);
+        run.go::<C, F>(context, layer, packed, &mut dweights);
     }
+    sums.into_iter().for_each(|sums| sums.finish(context));
     Ok(())
-}
-
-fn pointer(slice: Option<&[f32]>) -> *const f32 {
-    slice.map_or(null(), <[f32]>::as_ptr)
-}
-
-fn pointer_mut(slice: &mut Option<&mut [f32]>) -> *mut f32 {
-    slice.as_mut().map_or(null_mut(), |slice| slice.as_mut_ptr())
 }
 
 /// The gradients that come to the outputs of a pass: the sum of two, times a mask. Null where absent.
 #[derive(Clone, Copy)]
 pub(super) struct Incoming {
-    pub(super) dy: *const f32,
+    pub(super) dy: Numbers,
     pub(super) more: *const f32,
     pub(super) mask: *const f32,
     /// From one row of each to the next.
@@ -112,7 +118,7 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    fn new(dy: *const f32, stride: usize) -> Incoming {
+    fn new(dy: Numbers, stride: usize) -> Incoming {
         Incoming { dy, more: null(), mask: null(), stride }
     }
 
@@ -127,7 +133,7 @@ impl Incoming {
             let len = V::LANES.min(units.end - unit);
             // SAFETY: by the contract.
             unsafe {
-                let mut sum = V::load_first(self.dy.add(row + unit), len);
+                let mut sum = self.dy.at(row + unit).load::<V>(len);
                 if !self.more.is_null() {
                     sum = sum.add(V::load_first(self.more.add(row + unit), len));
                 }
@@ -142,10 +148,8 @@ impl Incoming {
     /// Asks for the units at place `at`, which will be wanted soon.
     #[inline(always)]
     fn prefetch(&self, at: usize, units: &Range<usize>) {
-        for row in [self.dy, self.more, self.mask] {
-            if !row.is_null() {
-                prefetch_row(row.wrapping_add(at * self.stride), units.clone());
-            }
+        for row in [self.dy, self.more.into(), self.mask.into()] {
+            row.at(at * self.stride + units.start).prefetch(units.len());
         }
     }
 }
@@ -156,20 +160,26 @@ pub(super) struct Run<'a> {
     pub(super) before: Before<'a>,
     /// Whether this is the first to write the gradients of the weights; later ones add.
     pub(super) fresh: bool,
-    pub(super) x: *const f32,
+    pub(super) x: Numbers,
     /// What forward saved of these steps, in the layout of that many.
     pub(super) reserve: *mut f32,
     pub(super) dy: Incoming,
-    pub(super) dh_n: *const f32,
-    pub(super) dc_n: *const f32,
-    pub(super) dx: *mut f32,
-    pub(super) dh_0: *mut f32,
-    pub(super) dc_0: *mut f32,
+    pub(super) dh_n: Numbers,
+    pub(super) dc_n: Numbers,
+    pub(super) dx: Numbers,
+    pub(super) dh_0: Numbers,
+    pub(super) dc_0: Numbers,
 }
 
 impl Run<'_> {
-    pub(super) fn go<C: Cell>(self, context: &Context, layer: &Layer, packed: &mut Packed, dweights: &mut Option<WeightGradients>) {
-        packed.prepare_backward::<C>(context, layer);
+    pub(super) fn go<C: Cell, F: Number>(
+        self,
+        context: &Context,
+        layer: &Layer<F>,
+        packed: &mut Packed,
+        dweights: &mut Option<WeightGradients>,
+    ) {
+        packed.prepare_backward::<C, F>(context, layer);
         let plan = Plan::new::<C>(&layer.shape, context.isa().lanes(), context.parallel().threads());
         let pass = Pass::<C>::new(context, layer, packed, plan, None, dweights.is_some(), self);
         // SAFETY: the context vouches for the instruction set, checks for the buffers; tasks write disjoint rows or units.
@@ -208,18 +218,21 @@ pub(super) struct Pass<'a, C> {
     piece: usize,
     teams: Vec<Team>,
     /// For each group: dh, dc, the state before the step and c before the first step, each [rows, `state_stride`];
-    /// then, where sums are private: dW_ih, dW_hh, db, and the scratch to compute them.
+    /// where products are of pairs of bfloat16, the gradients of the gates of one chunk as such; for each member, where dx is bfloat16, that of
+    /// one piece; then, where sums are private: dW_ih, dW_hh, db, and the scratch to compute them.
     scratch: Buffer,
     scratch_of_group: usize,
+    pairs_len: usize,
+    dx_len: usize,
     private: bool,
     terms: Terms<'a>,
     reserve: *mut f32,
     dy: Incoming,
-    dh_n: *const f32,
-    dc_n: *const f32,
-    dx: *mut f32,
-    dh_0: *mut f32,
-    dc_0: *mut f32,
+    dh_n: Numbers,
+    dc_n: Numbers,
+    dx: Numbers,
+    dh_0: Numbers,
+    dc_0: Numbers,
 }
 
 // SAFETY: the pointers come from slices that outlive the pass; every task writes its own rows and units only.
@@ -227,9 +240,9 @@ unsafe impl<C: Cell> Sync for Pass<'_, C> {}
 
 impl<'a, C: Cell> Pass<'a, C> {
     /// With weights that were packed before; `weighs` if the gradients of the weights are wanted.
-    pub(super) fn new(
+    pub(super) fn new<F>(
         context: &Context,
-        layer: &Layer<'a>,
+        layer: &Layer<'a, F>,
         packed: &'a Packed,
         plan: Plan,
         node: Option<Node<'a>>,
@@ -242,7 +255,13 @@ impl<'a, C: Cell> Pass<'a, C> {
         let chunk = (CHUNK / (rows * layout.gates_stride * size_of::<f32>())).clamp(1, run.steps.len().max(1));
         let weights_len = C::gates() * shape.hidden * (shape.input + shape.hidden);
         let private = weighs && plan.members == 1 && weights_len * size_of::<f32>() <= PRIVATE_SUMS;
-        let states = 4 * rows * layout.state_stride;
+        let piece = node.as_ref().map_or(chunk, |node| node.piece.min(chunk));
+        let pairs = packed.backward.are_pairs();
+        // A member may begin a chunk while another still reads the one after it.
+        let halves = if plan.members > 1 { 2 } else { 1 };
+        let pairs_len = if pairs { halves * chunk * rows * layout.gates_stride / 2 } else { 0 };
+        let dx_len = if run.dx.is_half() { (piece * rows * shape.input).next_multiple_of(LINE) } else { 0 };
+        let states = STATES * rows * layout.state_stride + pairs_len + plan.members * dx_len;
         let of_group = if private { private_len::<C>(&shape, lanes, chunk * rows) } else { 0 };
         let steps = Steps::new(shape.time, layer.options);
         let Run { steps: some, before, fresh, x, reserve, dy, dh_n, dc_n, dx, dh_0, dc_0 } = run;
@@ -254,13 +273,15 @@ impl<'a, C: Cell> Pass<'a, C> {
             packed,
             cell: PhantomData,
             chunk,
-            piece: node.as_ref().map_or(chunk, |node| node.piece.min(chunk)),
+            piece,
             node,
             teams: (0..plan.groups).map(|_| Team::new(plan.members)).collect(),
             scratch: context.pool().take(plan.groups * (states + of_group)),
             scratch_of_group: states + of_group,
+            pairs_len,
+            dx_len,
             private,
-            terms: Terms { shape, steps, layout, some, before, x, gates: reserve, fresh },
+            terms: Terms { shape, steps, layout, some, before, x, gates: reserve, fresh, pairs },
             reserve,
             dy,
             dh_n,
@@ -273,8 +294,10 @@ impl<'a, C: Cell> Pass<'a, C> {
 
     /// The private sums of `group`, and the scratch to compute them.
     fn sums(&self, group: usize) -> (Sums, *mut f32) {
-        let states = 4 * self.plan.most_rows(self.shape.batch) * self.layout.state_stride;
-        Sums::private::<C>(&self.shape, &self.layout, self.scratch.start().wrapping_add(group * self.scratch_of_group + states))
+        let states = STATES * self.plan.most_rows(self.shape.batch) * self.layout.state_stride;
+        let before = states + self.pairs_len + self.plan.members * self.dx_len;
+        let start = self.scratch.start().wrapping_add(group * self.scratch_of_group + before);
+        Sums::private::<C>(&self.shape, &self.layout, start, self.terms.pairs)
     }
 }
 
@@ -295,7 +318,7 @@ impl<C: Cell> Kernel for Task<'_, C> {
         let rows = pass.plan.rows(pass.shape.batch, group);
         let blocks = share(pass.shape.hidden.div_ceil(V::LANES), member.size, member.rank);
         // SAFETY: passed on from the caller.
-        unsafe { Walk::new::<V>(pass, group, rows, blocks).run::<V>(&member) }
+        unsafe { Walk::new::<V>(pass, group, rows, blocks, member.rank).run::<V>(&member) }
     }
 }
 
@@ -314,23 +337,42 @@ struct Walk<'a, C> {
     dc: *mut f32,
     h_before: *mut f32,
     c_0: *mut f32,
+    /// Gradients of the gates of a chunk as pairs of bfloat16, where products are of those.
+    pairs: *mut f32,
+    /// dx of a piece before it is rounded, where it is.
+    dx: *mut f32,
 }
 
 impl<'a, C: Cell> Walk<'a, C> {
-    fn new<V: Vector>(pass: &'a Pass<'a, C>, group: usize, rows: Range<usize>, blocks: Range<usize>) -> Self {
+    fn new<V: Vector>(pass: &'a Pass<'a, C>, group: usize, rows: Range<usize>, blocks: Range<usize>, rank: usize) -> Self {
         let hidden = pass.shape.hidden;
         let units = blocks.start * V::LANES..(blocks.end * V::LANES).min(hidden);
         let padded = units.start..if units.end == hidden { pass.layout.column } else { units.end };
         let state = pass.plan.most_rows(pass.shape.batch) * pass.layout.state_stride;
         let start = pass.scratch.start().wrapping_add(group * pass.scratch_of_group);
         let at = |i: usize| start.wrapping_add(i * state);
-        Walk { pass, group, rows, blocks, units, padded, dh: at(0), dc: at(1), h_before: at(2), c_0: at(3) }
+        let pairs = at(STATES);
+        let dx = pairs.wrapping_add(pass.pairs_len + rank * pass.dx_len);
+        Walk { pass, group, rows, blocks, units, padded, dh: at(0), dc: at(1), h_before: at(2), c_0: at(3), pairs, dx }
     }
 
     /// The gates of row `b` at step `s`, or their gradients.
     #[inline(always)]
     fn gates(&self, s: usize, b: usize) -> *mut f32 {
         self.pass.reserve.wrapping_add(self.pass.layout.gates(s - self.pass.terms.some.start, b))
+    }
+
+    /// The gradients of the gates from column `place` on, as the products read them, of a step of the chunk at hand.
+    #[inline(always)]
+    fn factors(&self, s: usize, b: usize, place: usize) -> *mut f32 {
+        let Pass { layout, chunk, terms, plan, .. } = self.pass;
+        let at = place * layout.column;
+        if !terms.pairs {
+            return self.gates(s, b).wrapping_add(at);
+        }
+        let steps = if plan.members > 1 { 2 * chunk } else { *chunk };
+        let row = (s - terms.some.start) % steps * self.rows.len() + b - self.rows.start;
+        self.pairs.wrapping_add((row * layout.gates_stride + at) / 2)
     }
 
     /// Row `b` of one of the states.
@@ -344,7 +386,7 @@ impl<'a, C: Cell> Walk<'a, C> {
         let Pass { shape, steps, layout, packed, terms, .. } = self.pass;
         let some = &terms.some;
         let hidden_columns = packed.backward.plain_blocks(false, layout.column, self.blocks.clone());
-        let first_hidden = C::COLUMNS.iter().position(|column| column.hidden.is_some()).unwrap_or(0) * layout.column;
+        let first_hidden = C::COLUMNS.iter().position(|column| column.hidden.is_some()).unwrap_or(0);
         let mut width = 0;
         let mut panels = Vec::new();
         let mut active = Vec::with_capacity(self.rows.len());
@@ -352,11 +394,10 @@ impl<'a, C: Cell> Walk<'a, C> {
         // SAFETY: all pointers lie in rows and units of this task, or are read after the barrier.
         unsafe {
             for b in self.rows.clone() {
-                let of = |state: *const f32| if state.is_null() { null() } else { state.wrapping_add(b * shape.hidden) };
-                self.begin(of(self.pass.dh_n), self.row(self.dh, b));
+                self.begin::<V>(self.pass.dh_n.at(b * shape.hidden), self.row(self.dh, b));
                 if C::HAS_C {
-                    self.begin(of(self.pass.dc_n), self.row(self.dc, b));
-                    self.begin(terms.before.c(b), self.row(self.c_0, b));
+                    self.begin::<V>(self.pass.dc_n.at(b * shape.hidden), self.row(self.dc, b));
+                    self.begin::<V>(terms.before.c(b), self.row(self.c_0, b));
                 }
             }
             for first in some.clone().step_by(self.pass.chunk).rev() {
@@ -379,13 +420,13 @@ impl<'a, C: Cell> Walk<'a, C> {
                         }
                         if panel_width::<V>(active.len()) != width {
                             width = panel_width::<V>(active.len());
-                            panels = Panel::group(width, hidden_columns.iter().copied());
+                            panels = Panel::group_of(width, hidden_columns.iter().copied(), terms.pairs);
                         }
                         let row = |i: usize| {
                             let dh = self.row(self.dh, active[i]);
-                            Row { a: self.gates(s, active[i]).wrapping_add(first_hidden), init: dh, out: dh }
+                            Row { a: self.factors(s, active[i], first_hidden), init: dh, out: dh }
                         };
-                        product::<V>(C::gates() * layout.column, 1, active.len(), row, &panels);
+                        product::<V>(packed.backward.rows(false), 1, active.len(), row, &panels);
                     }
                     if !self.pass.dx.is_null() {
                         self.input_gradient::<V>(piece.clone(), member);
@@ -403,32 +444,34 @@ impl<'a, C: Cell> Walk<'a, C> {
             if self.pass.private && sums.fresh {
                 add_terms::<C, V>(shape, layout, 0..shape.hidden, &[], sums_scratch, &sums);
             }
-            self.end(self.dh, self.pass.dh_0);
-            self.end(self.dc, self.pass.dc_0);
+            self.end::<V>(self.dh, self.pass.dh_0);
+            self.end::<V>(self.dc, self.pass.dc_0);
         }
     }
 
-    /// Copies the task's units of H floats, or zeros.
-    unsafe fn begin(&self, from: *const f32, to: *mut f32) {
+    /// Copies the task's units of H numbers, or zeros.
+    #[inline(always)]
+    unsafe fn begin<V: Vector>(&self, from: Numbers, to: *mut f32) {
         let Range { start, end } = self.units;
         // SAFETY: `from` holds H floats, `to` a padded row.
         unsafe {
             write_bytes(to.add(start), 0, self.padded.len());
             if !from.is_null() {
-                copy_nonoverlapping(from.add(start), to.add(start), end - start);
+                from.at(start).read::<V>(end - start, to.add(start));
             }
         }
     }
 
     /// Writes the gradient of an initial state where it is wanted.
-    unsafe fn end(&self, state: *mut f32, to: *mut f32) {
+    #[inline(always)]
+    unsafe fn end<V: Vector>(&self, state: *mut f32, to: Numbers) {
         if to.is_null() {
             return;
         }
         let Range { start, end } = self.units;
         for b in self.rows.clone() {
             // SAFETY: `to` holds [B, H].
-            unsafe { copy_nonoverlapping(self.row(state, b).add(start), to.add(b * self.pass.shape.hidden + start), end - start) };
+            unsafe { to.at(b * self.pass.shape.hidden + start).write::<V>(end - start, self.row(state, b).add(start)) };
         }
     }
 
@@ -451,7 +494,7 @@ impl<'a, C: Cell> Walk<'a, C> {
                 dy.add_to::<V>(at(s), &self.units, dh);
             }
             if C::NEEDS_H {
-                copy_nonoverlapping(terms.before.h(s, b).add(start), h_before.add(start), end - start);
+                terms.before.h(s, b).at(start).read::<V>(end - start, h_before.add(start));
             }
             for unit in (start..end).step_by(V::LANES) {
                 let at = |row: *mut f32| if C::HAS_C { row.wrapping_add(unit) } else { null_mut() };
@@ -468,6 +511,10 @@ impl<'a, C: Cell> Walk<'a, C> {
             // Products run over the padding too: what the cell made of it, NaN maybe, must not come in.
             for place in 0..C::COLUMNS.len() {
                 write_bytes(gates.add(place * layout.column + end), 0, self.padded.end - end);
+                if terms.pairs {
+                    let pairs = Numbers::from(self.factors(s, b, place).cast::<Bf16>());
+                    pairs.at(start).write::<V>(self.padded.len(), gates.add(place * layout.column + start));
+                }
             }
         }
     }
@@ -475,26 +522,32 @@ impl<'a, C: Cell> Walk<'a, C> {
     /// dx = dgates W_ih for the chunk, shared among the members by rows; zeros where there is no step.
     #[inline(always)]
     unsafe fn input_gradient<V: Vector>(&self, chunk: Range<usize>, member: &Member) {
-        let Pass { shape, steps, layout, packed, .. } = self.pass;
-        let dx = |b: usize, s: usize| self.pass.dx.wrapping_add((b * shape.time + steps.t(s)) * shape.input);
+        let Pass { shape, steps, packed, .. } = self.pass;
+        let dx = |b: usize, s: usize| self.pass.dx.at((b * shape.time + steps.t(s)) * shape.input);
         let active = steps.active(self.rows.clone(), chunk.clone());
         let mine = &active[share(active.len(), member.size, member.rank)];
-        let panels = Panel::group(
+        let is_rounded = self.pass.dx.is_half();
+        let panels = Panel::group_of(
             panel_width::<V>(mine.len()),
             packed.backward.plain_blocks(true, shape.input, 0..shape.input.div_ceil(V::LANES)).into_iter(),
+            packed.backward.are_pairs(),
         );
-        let first_input = C::COLUMNS.iter().position(|column| column.input.is_some()).unwrap_or(0) * layout.column;
+        let first_input = C::COLUMNS.iter().position(|column| column.input.is_some()).unwrap_or(0);
+        let out = |i: usize| if is_rounded { self.dx.wrapping_add(i * shape.input) } else { dx(mine[i].0, mine[i].1).floats() };
         let row = |i: usize| {
             let (b, s) = mine[i];
-            Row { a: self.gates(s, b).wrapping_add(first_input), init: null(), out: dx(b, s) }
+            Row { a: self.factors(s, b, first_input), init: null(), out: out(i) }
         };
         // SAFETY: the gates of the chunk are complete, rows of dx hold I floats.
         unsafe {
-            product::<V>(C::gates() * layout.column, 1, mine.len(), row, &panels);
+            product::<V>(packed.backward.rows(true), 1, mine.len(), row, &panels);
+            for (i, &(b, s)) in mine.iter().enumerate().take_while(|_| is_rounded) {
+                dx(b, s).write::<V>(shape.input, out(i));
+            }
             if member.rank == 0 && active.len() < self.rows.len() * chunk.len() {
                 for b in self.rows.clone() {
                     for s in chunk.clone().filter(|s| !steps.of_row(b).contains(s)) {
-                        write_bytes(dx(b, s), 0, shape.input);
+                        dx(b, s).clear(shape.input);
                     }
                 }
             }

@@ -2,29 +2,36 @@
 
 use super::layout::reserve_len;
 use super::{Cell, Layer, Weights};
-use crate::Error;
+use crate::bfloat16::{Number, Rounded};
+use crate::{Context, Error};
 
 /// The buffers of a forward pass, all the caller's.
-#[derive(Debug, Default)]
-pub struct Forward<'a> {
+#[derive(Debug)]
+pub struct Forward<'a, F = f32> {
     /// [B, T, I], read.
-    pub x: &'a [f32],
+    pub x: &'a [F],
     /// [B, H], read; absent means zeros.
-    pub h_0: Option<&'a [f32]>,
+    pub h_0: Option<&'a [F]>,
     /// [B, H], read; absent means zeros. LSTM only.
-    pub c_0: Option<&'a [f32]>,
+    pub c_0: Option<&'a [F]>,
     /// [B, T, H], written.
-    pub y: &'a mut [f32],
+    pub y: &'a mut [F],
     /// [B, H], written where wanted: h after each row's last step.
-    pub h_n: Option<&'a mut [f32]>,
+    pub h_n: Option<&'a mut [F]>,
     /// [B, H], written where wanted: c after each row's last step. LSTM only.
-    pub c_n: Option<&'a mut [f32]>,
+    pub c_n: Option<&'a mut [F]>,
     /// Written and kept for backward, as many floats as the cell's `reserve_len` says; absent for inference. Its layout is private.
     pub reserve: Option<&'a mut [f32]>,
 }
 
-impl Forward<'_> {
-    pub(super) fn check<C: Cell>(&self, layer: &Layer) -> Result<(), Error> {
+impl<F> Default for Forward<'_, F> {
+    fn default() -> Self {
+        Forward { x: &[], h_0: None, c_0: None, y: &mut [], h_n: None, c_n: None, reserve: None }
+    }
+}
+
+impl<F> Forward<'_, F> {
+    pub(super) fn check<C: Cell>(&self, layer: &Layer<F>) -> Result<(), Error> {
         layer.check(C::NAME, C::gates())?;
         let shape = &layer.shape;
         Error::check(C::NAME, "x", "B*T*I", shape.x_len(), self.x.len())?;
@@ -52,51 +59,97 @@ pub struct WeightGradients<'a, F = f32> {
     pub bias_hh: Option<&'a mut [F]>,
 }
 
-impl WeightGradients<'_> {
+impl<F: Number> WeightGradients<'_, F> {
     /// Zeros everywhere.
     pub(super) fn clear(&mut self) {
         let WeightGradients { weight_ih, weight_hh, bias_ih, bias_hh } = self;
-        [Some(weight_ih), Some(weight_hh), bias_ih.as_mut(), bias_hh.as_mut()].into_iter().flatten().for_each(|to| to.fill(0.0));
+        [Some(weight_ih), Some(weight_hh), bias_ih.as_mut(), bias_hh.as_mut()].into_iter().flatten().for_each(|to| to.fill(F::default()));
     }
 
     /// As weights, whose sizes they have.
-    pub(super) fn as_weights(&self) -> Weights<'_> {
+    pub(super) fn as_weights(&self) -> Weights<'_, F> {
         let WeightGradients { weight_ih, weight_hh, bias_ih, bias_hh } = self;
         Weights { weight_ih, weight_hh, bias_ih: bias_ih.as_deref(), bias_hh: bias_hh.as_deref() }
     }
 }
 
+/// Sums that become [`WeightGradients`].
+pub(super) struct Sums<'a, F: Number> {
+    weight_ih: Rounded<'a, F>,
+    weight_hh: Rounded<'a, F>,
+    bias_ih: Option<Rounded<'a, F>>,
+    bias_hh: Option<Rounded<'a, F>>,
+}
+
+impl<'a, F: Number> Sums<'a, F> {
+    pub(super) fn new(context: &Context, to: WeightGradients<'a, F>) -> Sums<'a, F> {
+        let of = |to: &'a mut [F]| Rounded::new(context, to);
+        let WeightGradients { weight_ih, weight_hh, bias_ih, bias_hh } = to;
+        Sums { weight_ih: of(weight_ih), weight_hh: of(weight_hh), bias_ih: bias_ih.map(of), bias_hh: bias_hh.map(of) }
+    }
+
+    pub(super) fn as_gradients(&mut self) -> WeightGradients<'_> {
+        let Sums { weight_ih, weight_hh, bias_ih, bias_hh } = self;
+        WeightGradients { weight_ih, weight_hh, bias_ih: bias_ih.as_deref_mut(), bias_hh: bias_hh.as_deref_mut() }
+    }
+
+    /// Writes them to where they belong.
+    pub(super) fn finish(self, context: &Context) {
+        let Sums { weight_ih, weight_hh, bias_ih, bias_hh } = self;
+        [Some(weight_ih), Some(weight_hh), bias_ih, bias_hh].into_iter().flatten().for_each(|sums| sums.finish(context));
+    }
+}
+
 /// The buffers of a backward pass, all the caller's.
-#[derive(Debug, Default)]
-pub struct Backward<'a> {
+#[derive(Debug)]
+pub struct Backward<'a, F = f32> {
     /// As given to forward, read.
-    pub x: &'a [f32],
+    pub x: &'a [F],
     /// As given to forward, read.
-    pub h_0: Option<&'a [f32]>,
+    pub h_0: Option<&'a [F]>,
     /// As given to forward, read. LSTM only.
-    pub c_0: Option<&'a [f32]>,
+    pub c_0: Option<&'a [F]>,
     /// [B, T, H] as forward wrote it, read.
-    pub y: &'a [f32],
+    pub y: &'a [F],
     /// As forward wrote it; used as scratch, so that a second backward pass needs a copy made before.
     pub reserve: &'a mut [f32],
     /// [B, T, H], read; absent means zeros.
-    pub dy: Option<&'a [f32]>,
+    pub dy: Option<&'a [F]>,
     /// [B, H], read; absent means zeros.
-    pub dh_n: Option<&'a [f32]>,
+    pub dh_n: Option<&'a [F]>,
     /// [B, H], read; absent means zeros. LSTM only.
-    pub dc_n: Option<&'a [f32]>,
+    pub dc_n: Option<&'a [F]>,
     /// [B, T, I], written where wanted.
-    pub dx: Option<&'a mut [f32]>,
+    pub dx: Option<&'a mut [F]>,
     /// [B, H], written where wanted.
-    pub dh_0: Option<&'a mut [f32]>,
+    pub dh_0: Option<&'a mut [F]>,
     /// [B, H], written where wanted. LSTM only.
-    pub dc_0: Option<&'a mut [f32]>,
+    pub dc_0: Option<&'a mut [F]>,
     /// Written where wanted.
-    pub dweights: Option<WeightGradients<'a>>,
+    pub dweights: Option<WeightGradients<'a, F>>,
 }
 
-impl Backward<'_> {
-    pub(super) fn check<C: Cell>(&self, layer: &Layer) -> Result<(), Error> {
+impl<F> Default for Backward<'_, F> {
+    fn default() -> Self {
+        Backward {
+            x: &[],
+            h_0: None,
+            c_0: None,
+            y: &[],
+            reserve: &mut [],
+            dy: None,
+            dh_n: None,
+            dc_n: None,
+            dx: None,
+            dh_0: None,
+            dc_0: None,
+            dweights: None,
+        }
+    }
+}
+
+impl<F: Number> Backward<'_, F> {
+    pub(super) fn check<C: Cell>(&self, layer: &Layer<F>) -> Result<(), Error> {
         layer.check(C::NAME, C::gates())?;
         let shape = &layer.shape;
         let (x, y, state) = (shape.x_len(), shape.y_len(), shape.state_len());

@@ -8,6 +8,7 @@ use super::layout::{Before, Layout, Steps};
 use super::plan::Plan;
 use super::wavefront::Node;
 use super::{Cell, Forward, Layer, Now, Packed, Shape};
+use crate::bfloat16::{Bf16, Number, Numbers};
 use crate::gemm::{Panel, Row, Tile, panel_width, product, tile, tile_count};
 use crate::parallel::share;
 use crate::pool::Buffer;
@@ -15,48 +16,51 @@ use crate::team::{Member, Team};
 use crate::vector::{Kernel, Vector};
 use crate::{Context, Error};
 
+/// Rows of states that a group keeps for each row of the batch.
+const STATES: usize = 5;
 /// Bytes of gates that one task works ahead of the recurrence.
 const CHUNK: usize = 512 << 10;
 
-pub(crate) fn forward<C: Cell>(context: &Context, layer: &Layer, packed: &mut Packed, mut buffers: Forward) -> Result<(), Error> {
+pub(crate) fn forward<C: Cell, F: Number>(
+    context: &Context,
+    layer: &Layer<F>,
+    packed: &mut Packed,
+    mut buffers: Forward<F>,
+) -> Result<(), Error> {
     buffers.check::<C>(layer)?;
     let mut run = Run {
         steps: 0..layer.shape.time,
         before: Before::new(context, layer, (buffers.y.as_ptr(), layer.shape.hidden), buffers.h_0, buffers.c_0),
-        x: buffers.x.as_ptr(),
-        y: buffers.y.as_mut_ptr(),
+        x: buffers.x.as_ptr().into(),
+        y: buffers.y.as_mut_ptr().into(),
         y_stride: layer.shape.hidden,
         mask: null(),
         dropped: null_mut(),
-        h_n: pointer(&mut buffers.h_n),
-        c_n: pointer(&mut buffers.c_n),
-        reserve: pointer(&mut buffers.reserve),
+        h_n: Numbers::of_mut(&mut buffers.h_n),
+        c_n: Numbers::of_mut(&mut buffers.c_n),
+        reserve: buffers.reserve.map_or(null_mut(), <[f32]>::as_mut_ptr),
         marks: null_mut(),
     };
     if layer.options.recompute.is_some() {
         run.marks = std::mem::replace(&mut run.reserve, null_mut());
     }
-    run.go::<C>(context, layer, packed);
+    run.go::<C, F>(context, layer, packed);
     Ok(())
-}
-
-fn pointer(slice: &mut Option<&mut [f32]>) -> *mut f32 {
-    slice.as_mut().map_or(null_mut(), |slice| slice.as_mut_ptr())
 }
 
 /// A pass over some of the steps. Pointers are those of [`Forward`], null where absent; without y it is not written.
 pub(super) struct Run<'a> {
     pub(super) steps: Range<usize>,
     pub(super) before: Before<'a>,
-    pub(super) x: *const f32,
-    pub(super) y: *mut f32,
+    pub(super) x: Numbers,
+    pub(super) y: Numbers,
     /// From one row of y to the next.
     pub(super) y_stride: usize,
-    /// Where there is a mask, y times it goes to `dropped`; both lie as y does.
+    /// Where there is a mask, y times it goes to `dropped`; both lie as y does, which is float32 then.
     pub(super) mask: *const f32,
     pub(super) dropped: *mut f32,
-    pub(super) h_n: *mut f32,
-    pub(super) c_n: *mut f32,
+    pub(super) h_n: Numbers,
+    pub(super) c_n: Numbers,
     /// What backward needs of these steps, in the layout of that many.
     pub(super) reserve: *mut f32,
     /// Instead, c after each stretch of steps but the last.
@@ -64,12 +68,12 @@ pub(super) struct Run<'a> {
 }
 
 impl Run<'_> {
-    pub(super) fn go<C: Cell>(self, context: &Context, layer: &Layer, packed: &mut Packed) {
+    pub(super) fn go<C: Cell, F: Number>(self, context: &Context, layer: &Layer<F>, packed: &mut Packed) {
         let shape = &layer.shape;
         if shape.batch == 0 || shape.hidden == 0 {
             return;
         }
-        packed.prepare_forward::<C>(context, layer);
+        packed.prepare_forward::<C, F>(context, layer);
         let plan = Plan::new::<C>(shape, context.isa().lanes(), context.parallel().threads());
         let pass = Pass::<C>::new(context, layer, packed, plan, None, self);
         // SAFETY: the context vouches for the instruction set, checks for the buffers; tasks write disjoint rows or units.
@@ -92,9 +96,12 @@ pub(super) struct Pass<'a, C> {
     /// Steps per chunk.
     chunk: usize,
     teams: Vec<Team>,
-    /// For each group: h before and after the step, c (each [rows, `state_stride`]), then without a reserve the gates of one chunk.
+    /// For each group: h before and after the step, c, where products are of pairs also both h as such (each [rows, `state_stride`]), then
+    /// without a reserve the gates of one chunk, and for each member what it reads of a chunk of x in bfloat16.
     scratch: Buffer,
     scratch_of_group: usize,
+    ahead_len: usize,
+    read_len: usize,
     run: Run<'a>,
 }
 
@@ -103,14 +110,22 @@ unsafe impl<C: Cell> Sync for Pass<'_, C> {}
 
 impl<'a, C: Cell> Pass<'a, C> {
     /// With weights that were packed before.
-    pub(super) fn new(context: &Context, layer: &Layer<'a>, packed: &'a Packed, plan: Plan, node: Option<Node<'a>>, run: Run<'a>) -> Self {
+    pub(super) fn new<F>(
+        context: &Context,
+        layer: &Layer<'a, F>,
+        packed: &'a Packed,
+        plan: Plan,
+        node: Option<Node<'a>>,
+        run: Run<'a>,
+    ) -> Self {
         let shape = layer.shape;
         let layout = Layout::new::<C>(&shape, layer.stretch());
         let rows = plan.most_rows(shape.batch);
         let most = node.as_ref().map_or(usize::MAX, |node| node.piece);
         let chunk = (CHUNK / (rows * layout.gates_stride * size_of::<f32>())).clamp(1, run.steps.len().max(1)).min(most);
-        let ahead = if run.reserve.is_null() { chunk * rows * layout.gates_stride } else { 0 };
-        let states = 3 * rows * layout.state_stride;
+        let ahead_len = if run.reserve.is_null() { chunk * rows * layout.gates_stride } else { 0 };
+        let read_len = if run.x.is_half() { chunk * rows * packed.forward.rows(true) } else { 0 };
+        let scratch_of_group = STATES * rows * layout.state_stride + ahead_len + plan.members * read_len;
         Pass {
             shape,
             steps: Steps::new(shape.time, layer.options),
@@ -122,8 +137,10 @@ impl<'a, C: Cell> Pass<'a, C> {
             cell: PhantomData,
             chunk,
             teams: (0..plan.groups).map(|_| Team::new(plan.members)).collect(),
-            scratch: context.pool().take(plan.groups * (states + ahead)),
-            scratch_of_group: states + ahead,
+            scratch: context.pool().take(plan.groups * scratch_of_group),
+            scratch_of_group,
+            ahead_len,
+            read_len,
             run,
         }
     }
@@ -146,7 +163,7 @@ impl<C: Cell> Kernel for Task<'_, C> {
         let rows = pass.plan.rows(pass.shape.batch, group);
         let blocks = share(pass.shape.hidden.div_ceil(V::LANES), member.size, member.rank);
         // SAFETY: passed on from the caller.
-        unsafe { Walk::new::<V>(pass, group, rows, blocks).run::<V>(&member) }
+        unsafe { Walk::new::<V>(pass, group, rows, blocks, member.rank).run::<V>(&member) }
     }
 }
 
@@ -161,19 +178,25 @@ struct Walk<'a, C> {
     units: Range<usize>,
     /// State before and after the step, [rows, `state_stride`]; they change places.
     h: [*mut f32; 2],
+    /// The same as pairs of bfloat16, where products are of those.
+    pairs: [*mut f32; 2],
     /// c before the first step and, without a reserve, after every step.
     c: *mut f32,
     /// Gates of a chunk without a reserve.
     ahead: *mut f32,
+    /// A chunk of x as the products read it, where that is not in place.
+    read: *mut f32,
 }
 
 impl<'a, C: Cell> Walk<'a, C> {
-    fn new<V: Vector>(pass: &'a Pass<'a, C>, group: usize, rows: Range<usize>, blocks: Range<usize>) -> Self {
-        let h = pass.scratch.start().wrapping_add(group * pass.scratch_of_group);
+    fn new<V: Vector>(pass: &'a Pass<'a, C>, group: usize, rows: Range<usize>, blocks: Range<usize>, rank: usize) -> Self {
+        let start = pass.scratch.start().wrapping_add(group * pass.scratch_of_group);
         let state = pass.plan.most_rows(pass.shape.batch) * pass.layout.state_stride;
         let units = blocks.start * V::LANES..(blocks.end * V::LANES).min(pass.shape.hidden);
-        let c = h.wrapping_add(2 * state);
-        Walk { pass, group, rows, blocks, units, h: [h, h.wrapping_add(state)], c, ahead: c.wrapping_add(state) }
+        let at = |i: usize| start.wrapping_add(i * state);
+        let ahead = at(STATES);
+        let read = ahead.wrapping_add(pass.ahead_len + rank * pass.read_len);
+        Walk { pass, group, rows, blocks, units, h: [at(0), at(1)], pairs: [at(2), at(3)], c: at(4), ahead, read }
     }
 
     /// The gates of row `b` at step `s` of the chunk that starts at `first`.
@@ -210,15 +233,28 @@ impl<'a, C: Cell> Walk<'a, C> {
         self.h[which].wrapping_add((b - self.rows.start) * self.pass.layout.state_stride)
     }
 
+    /// Row `b` of the state before (0) or after (1) the step, as the products read it.
+    #[inline(always)]
+    fn factor(&self, which: usize, b: usize) -> *mut f32 {
+        if !self.pass.packed.forward.are_pairs() {
+            return self.h(which, b);
+        }
+        self.pairs[which].wrapping_add((b - self.rows.start) * self.pass.layout.state_stride)
+    }
+
     #[inline(always)]
     unsafe fn run<V: Vector>(&mut self, member: &Member) {
+        let are_pairs = self.pass.packed.forward.are_pairs();
         let Pass { shape, steps, layout, packed, run, .. } = self.pass;
         // SAFETY: all pointers lie in rows and units of this task, or are read after the barrier.
         unsafe {
             for b in self.rows.clone() {
-                self.begin(run.before.h(run.steps.start, b), self.h(0, b));
+                self.begin::<V>(run.before.h(run.steps.start, b), self.h(0, b));
                 if C::HAS_C {
-                    self.begin(run.before.c(b), self.c(None, b));
+                    self.begin::<V>(run.before.c(b), self.c(None, b));
+                }
+                if are_pairs {
+                    self.begin_pairs::<V>(b);
                 }
             }
             member.meet();
@@ -238,29 +274,48 @@ impl<'a, C: Cell> Walk<'a, C> {
                     now.extend(self.rows.clone().filter(|&b| steps.of_row(b).contains(&s)));
                     if panel_width::<V>(now.len()) != width {
                         width = panel_width::<V>(now.len());
-                        panels = Panel::group(width, hidden.iter().copied());
+                        panels = Panel::group_of(width, hidden.iter().copied(), are_pairs);
                     }
                     self.step::<V>(first, s, &now, &mut tiles, &panels);
-                    self.finish_step(s);
+                    self.finish_step::<V>(s);
                     member.meet();
                     self.h.swap(0, 1);
+                    self.pairs.swap(0, 1);
                 }
                 if let Some(node) = &self.pass.node {
                     node.publish(self.group, chunk.end);
                 }
             }
-            self.end();
+            self.end::<V>();
         }
     }
 
-    /// Copies the task's units of a state of H floats.
-    unsafe fn begin(&self, from: *const f32, to: *mut f32) {
+    /// Copies the task's units of a state of H numbers.
+    #[inline(always)]
+    unsafe fn begin<V: Vector>(&self, from: Numbers, to: *mut f32) {
         let Range { start, end } = self.units;
         let padded = if end == self.pass.shape.hidden { self.pass.layout.column } else { end };
         // SAFETY: padded units are within the row's stride, and belong to whoever has the last units.
         unsafe {
-            copy_nonoverlapping(from.add(start), to.add(start), end - start);
+            from.at(start).read::<V>(end - start, to.add(start));
             write_bytes(to.add(end), 0, padded - end);
+        }
+    }
+
+    /// Rounds the task's units of the state before the first step; the other row only needs zeros where there is no unit.
+    #[inline(always)]
+    unsafe fn begin_pairs<V: Vector>(&self, b: usize) {
+        let Range { start, end } = self.units;
+        let padded = if end == self.pass.shape.hidden { self.pass.layout.column } else { end };
+        for which in [0, 1] {
+            let to = Numbers::from(self.factor(which, b).cast::<Bf16>()).at(start);
+            // SAFETY: as in `begin`; units of bfloat16 take half of the row.
+            unsafe {
+                to.clear(padded - start);
+                if which == 0 {
+                    to.write::<V>(end - start, self.h(0, b).add(start));
+                }
+            }
         }
     }
 
@@ -270,22 +325,53 @@ impl<'a, C: Cell> Walk<'a, C> {
         let Pass { shape, steps, layout, packed, .. } = self.pass;
         let active = steps.active(self.rows.clone(), chunk.clone());
         let blocks = packed.forward.gate_blocks::<C>(true, layout, shape.hidden, self.blocks.clone());
-        let panels = Panel::group(panel_width::<V>(active.len()), blocks.into_iter());
+        let panels = Panel::group_of(panel_width::<V>(active.len()), blocks.into_iter(), packed.forward.are_pairs());
+        let k = packed.forward.rows(true);
+        // SAFETY: passed on from the caller.
+        unsafe { self.read_chunk::<V>(&active, k) };
         let bias = packed.forward.bias.as_ptr();
         let row = |i: usize| {
             let (b, s) = active[i];
-            let a = self.pass.run.x.wrapping_add((b * shape.time + steps.t(s)) * shape.input);
+            let a = if self.pass.run.x.is_half() { self.read.wrapping_add(i * k) } else { self.x(b, s).floats() };
             Row { a, init: bias, out: self.gates(chunk.start, s, b) }
         };
         // SAFETY: rows of x hold I floats, rows of gates every block.
         unsafe {
-            product::<V>(shape.input, 1, active.len(), row, &panels);
+            product::<V>(k, 1, active.len(), row, &panels);
             for place in C::COLUMNS.iter().enumerate().filter(|(_, column)| column.input.is_none()).map(|(place, _)| place) {
                 for i in 0..active.len() {
                     for block in self.blocks.clone() {
                         let at = place * layout.column + block * V::LANES;
                         V::load(bias.add(at)).store(row(i).out.add(at));
                     }
+                }
+            }
+        }
+    }
+
+    /// The I numbers of x of row `b` at step `s`.
+    #[inline(always)]
+    fn x(&self, b: usize, s: usize) -> Numbers {
+        let Pass { shape, steps, run, .. } = self.pass;
+        run.x.at((b * shape.time + steps.t(s)) * shape.input)
+    }
+
+    /// Copies x in bfloat16 to where the products read it, `k` floats or pairs a row.
+    #[inline(always)]
+    unsafe fn read_chunk<V: Vector>(&self, active: &[(usize, usize)], k: usize) {
+        if k == 0 || !self.pass.run.x.is_half() {
+            return;
+        }
+        for (i, &(b, s)) in active.iter().enumerate() {
+            let (from, to) = (self.x(b, s), self.read.wrapping_add(i * k));
+            // SAFETY: rows of x hold I numbers, those of the scratch k floats.
+            unsafe {
+                if !self.pass.packed.forward.are_pairs() {
+                    from.read::<V>(k, to);
+                } else {
+                    // Half a pair may be left over, which is multiplied by zero but must not be NaN.
+                    to.add(k - 1).write(0.0);
+                    from.copy_half(self.pass.shape.input, to.cast());
                 }
             }
         }
@@ -299,15 +385,15 @@ impl<'a, C: Cell> Walk<'a, C> {
             rows.clear(1);
             for &b in &now[share(now.len(), count, i)] {
                 let gates = self.gates(first, s, b);
-                rows.push(Row { a: self.h(0, b), init: gates, out: gates });
+                rows.push(Row { a: self.factor(0, b), init: gates, out: gates });
             }
         }
-        let per_unit = C::gates();
+        let (k, per_unit) = (self.pass.packed.forward.rows(false), C::gates());
         let (mut done, mut block) = (0, self.blocks.start);
         for panel in panels {
             for rows in &tiles[..count] {
                 // SAFETY: rows of h hold H floats, rows of gates every block.
-                unsafe { tile::<V>(self.pass.shape.hidden, rows, panel) };
+                unsafe { tile::<V>(k, rows, panel) };
             }
             done += panel.len();
             let complete = self.blocks.start + done / per_unit;
@@ -337,7 +423,8 @@ impl<'a, C: Cell> Walk<'a, C> {
     }
 
     /// Writes y and marks, and carries the state of rows that have no such step.
-    unsafe fn finish_step(&self, s: usize) {
+    #[inline(always)]
+    unsafe fn finish_step<V: Vector>(&self, s: usize) {
         let Pass { shape, steps, layout, stretch, run: Run { y, y_stride, mask, dropped, marks, .. }, .. } = self.pass;
         let Range { start, end } = self.units;
         for b in self.rows.clone() {
@@ -346,13 +433,14 @@ impl<'a, C: Cell> Walk<'a, C> {
             unsafe {
                 if !y.is_null() {
                     let at = (b * shape.time + steps.t(s)) * y_stride + start;
-                    let y = y.add(at);
+                    let y = y.at(at);
                     if is_real {
-                        copy_nonoverlapping(self.h(1, b).add(start), y, end - start);
+                        y.write::<V>(end - start, self.h(1, b).add(start));
                     } else {
-                        write_bytes(y, 0, end - start);
+                        y.clear(end - start);
                     }
                     if !dropped.is_null() {
+                        let y = y.floats();
                         let (mask, dropped) = (mask.add(at), dropped.add(at));
                         for i in 0..end - start {
                             *dropped.add(i) = *y.add(i) * *mask.add(i);
@@ -366,6 +454,9 @@ impl<'a, C: Cell> Walk<'a, C> {
                         copy_nonoverlapping(before.add(start), after.add(start), end - start);
                     }
                 }
+                if self.pass.packed.forward.are_pairs() {
+                    Numbers::from(self.factor(1, b).cast::<Bf16>()).at(start).write::<V>(end - start, self.h(1, b).add(start));
+                }
                 if C::HAS_C && !marks.is_null() && (s + 1).is_multiple_of(*stretch) && s + 1 < shape.time {
                     let mark = ((s + 1) / stretch - 1) * shape.batch + b;
                     copy_nonoverlapping(self.c(Some(s), b).add(start), marks.add(mark * layout.state_stride + start), end - start);
@@ -375,7 +466,8 @@ impl<'a, C: Cell> Walk<'a, C> {
     }
 
     /// Writes h_n and c_n.
-    unsafe fn end(&self) {
+    #[inline(always)]
+    unsafe fn end<V: Vector>(&self) {
         let Pass { shape, run: Run { h_n, c_n, steps, .. }, .. } = self.pass;
         let Range { start, end } = self.units;
         for b in self.rows.clone() {
@@ -383,10 +475,10 @@ impl<'a, C: Cell> Walk<'a, C> {
             // SAFETY: both hold [B, H].
             unsafe {
                 if !h_n.is_null() {
-                    copy_nonoverlapping(self.h(0, b).add(start), h_n.add(at), end - start);
+                    h_n.at(at).write::<V>(end - start, self.h(0, b).add(start));
                 }
                 if !c_n.is_null() && C::HAS_C {
-                    copy_nonoverlapping(self.c(self.earlier(steps.end), b).add(start), c_n.add(at), end - start);
+                    c_n.at(at).write::<V>(end - start, self.c(self.earlier(steps.end), b).add(start));
                 }
             }
         }

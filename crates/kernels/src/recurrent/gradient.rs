@@ -6,7 +6,8 @@ use std::ops::Range;
 use super::layout::{Before, Layout, Steps};
 use super::{Cell, Shape, WeightGradients};
 use crate::Context;
-use crate::gemm::outer::{self, MAX_TERMS, PackedRows, Target, add_outer, add_rows, pack_rows, packed_len};
+use crate::bfloat16::Numbers;
+use crate::gemm::outer::{self, MAX_TERMS, PackedRows, Target, add_outer, add_rows, pack_numbers, packed_len};
 use crate::parallel::share;
 use crate::pool::Buffer;
 use crate::vector::{Kernel, Vector};
@@ -20,26 +21,28 @@ pub(super) struct Terms<'a> {
     pub(super) some: Range<usize>,
     pub(super) before: Before<'a>,
     /// [B, T, I]
-    pub(super) x: *const f32,
+    pub(super) x: Numbers,
     /// The gradients of the gates of these steps.
     pub(super) gates: *const f32,
     /// Whether nothing was summed yet.
     pub(super) fresh: bool,
+    /// Whether products are of pairs of bfloat16.
+    pub(super) pairs: bool,
 }
 
 impl Terms<'_> {
     pub(super) fn term(&self, (b, s): (usize, usize)) -> Term {
-        let x = self.x.wrapping_add((b * self.shape.time + self.steps.t(s)) * self.shape.input);
+        let x = self.x.at((b * self.shape.time + self.steps.t(s)) * self.shape.input);
         Term { gates: self.gates.wrapping_add(self.layout.gates(s - self.some.start, b)), x, h: self.before.h(s, b) }
     }
 }
 
-/// One step of one row. Pointers to the gradients of its gates, to I floats of x and to H floats of the state before.
+/// One step of one row: the gradients of its gates, I numbers of x and H of the state before.
 #[derive(Clone, Copy)]
 pub(super) struct Term {
     pub(super) gates: *const f32,
-    pub(super) x: *const f32,
-    pub(super) h: *const f32,
+    pub(super) x: Numbers,
+    pub(super) h: Numbers,
 }
 
 /// Where sums go.
@@ -52,14 +55,16 @@ pub(super) struct Sums {
     pub(super) bias: *mut f32,
     /// Whether these terms are the first, so that there is nothing to add to.
     pub(super) fresh: bool,
+    /// Whether they are sums of products of pairs of bfloat16.
+    pub(super) pairs: bool,
 }
 
 impl Sums {
     /// Sums in memory of one's own, and the scratch after them.
-    pub(super) fn private<C: Cell>(shape: &Shape, layout: &Layout, at: *mut f32) -> (Sums, *mut f32) {
+    pub(super) fn private<C: Cell>(shape: &Shape, layout: &Layout, at: *mut f32, pairs: bool) -> (Sums, *mut f32) {
         let weight_hh = at.wrapping_add(C::gates() * shape.hidden * shape.input);
         let bias = weight_hh.wrapping_add(C::gates() * shape.hidden * shape.hidden);
-        (Sums { weight_ih: at, weight_hh, bias, fresh: true }, bias.wrapping_add(layout.gates_stride))
+        (Sums { weight_ih: at, weight_hh, bias, fresh: true, pairs }, bias.wrapping_add(layout.gates_stride))
     }
 }
 
@@ -92,8 +97,8 @@ pub(super) unsafe fn add_terms<C: Cell, V: Vector>(
     let a_start = h_start.wrapping_add(packed_len(k, shape.hidden, V::LANES));
     // SAFETY: passed on from the caller; units lie within each column, and rows of the sums are disjoint for disjoint units.
     unsafe {
-        let x = pack_rows::<V>(k, |p| terms[p].x, shape.input, scratch);
-        let h = pack_rows::<V>(k, |p| terms[p].h, shape.hidden, h_start);
+        let x = pack_numbers::<V>(k, |p| terms[p].x, shape.input, scratch, sums.pairs);
+        let h = pack_numbers::<V>(k, |p| terms[p].h, shape.hidden, h_start, sums.pairs);
         for (place, column) in C::COLUMNS.iter().enumerate() {
             let first = place * layout.column + units.start;
             let gates = |p: usize| terms[p].gates.wrapping_add(first);
@@ -189,7 +194,7 @@ impl<'a> Late<'a> {
         let active = terms.steps.active(0..terms.shape.batch, terms.some.clone());
         let of_part = scratch_len(&terms.shape, context.isa().lanes(), active.len().min(MAX_TERMS));
         let (weight_ih, weight_hh) = (to.weight_ih.as_mut_ptr(), to.weight_hh.as_mut_ptr());
-        let sums = Sums { weight_ih, weight_hh, bias: bias.start(), fresh: terms.fresh };
+        let sums = Sums { weight_ih, weight_hh, bias: bias.start(), fresh: terms.fresh, pairs: terms.pairs };
         Late { terms, active, scratch: context.pool().take(parts * of_part), of_part, parts, bias, sums }
     }
 }

@@ -1,9 +1,9 @@
 //! Sizes, options and the layout of what a pass saves.
 
 use std::ops::Range;
-use std::ptr::null;
 
 use super::{Cell, Weights};
+use crate::bfloat16::{Number, Numbers};
 use crate::gemm::outer::SLACK;
 use crate::pool::Buffer;
 use crate::{Context, Error};
@@ -122,17 +122,17 @@ impl<'a> Steps<'a> {
     }
 }
 
-/// Where the state before a step is found. Pointers are those of the buffers, null where absent.
+/// Where the state before a step is found, null where absent.
 pub(crate) struct Before<'a> {
     shape: Shape,
     steps: Steps<'a>,
     /// [B, T, `y_stride`], of which H are this layer's.
-    y: *const f32,
+    y: Numbers,
     y_stride: usize,
     /// [B, H]
-    h_0: *const f32,
-    /// Rows of c before the first step of the pass, `c_stride` floats apart.
-    c: *const f32,
+    h_0: Numbers,
+    /// Rows of c before the first step of the pass, `c_stride` numbers apart.
+    c: Numbers,
     c_stride: usize,
     /// [H], in place of a state that is absent.
     zeros: Buffer,
@@ -140,24 +140,23 @@ pub(crate) struct Before<'a> {
 
 impl<'a> Before<'a> {
     /// For a pass from the first step; rows of y are `y_stride` floats apart.
-    pub(crate) fn new(
+    pub(crate) fn new<F: Number>(
         context: &Context,
-        layer: &Layer<'a>,
-        (y, y_stride): (*const f32, usize),
-        h_0: Option<&[f32]>,
-        c_0: Option<&[f32]>,
+        layer: &Layer<'a, F>,
+        (y, y_stride): (*const F, usize),
+        h_0: Option<&[F]>,
+        c_0: Option<&[F]>,
     ) -> Self {
         let Layer { shape, options, .. } = *layer;
         let mut zeros = context.pool().take(shape.hidden);
         zeros.fill(0.0);
-        let pointer = |state: Option<&[f32]>| state.map_or(null(), <[f32]>::as_ptr);
         Before {
             shape,
             steps: Steps::new(shape.time, options),
-            y,
+            y: y.into(),
             y_stride,
-            h_0: pointer(h_0),
-            c: pointer(c_0),
+            h_0: Numbers::of(h_0),
+            c: Numbers::of(c_0),
             c_stride: shape.hidden,
             zeros,
         }
@@ -165,25 +164,25 @@ impl<'a> Before<'a> {
 
     /// The same for a pass that starts later, where rows of c are at `c`.
     pub(crate) fn with_c(self, c: *const f32, c_stride: usize) -> Self {
-        Before { c, c_stride, ..self }
+        Before { c: c.into(), c_stride, ..self }
     }
 
-    /// The H floats of h of row `b` before its step `s`.
-    pub(crate) fn h(&self, s: usize, b: usize) -> *const f32 {
+    /// The H numbers of h of row `b` before its step `s`.
+    pub(crate) fn h(&self, s: usize, b: usize) -> Numbers {
         if s > self.steps.of_row(b).start {
-            self.y.wrapping_add((b * self.shape.time + self.steps.t(s - 1)) * self.y_stride)
+            self.y.at((b * self.shape.time + self.steps.t(s - 1)) * self.y_stride)
         } else {
             self.or_zeros(self.h_0, b * self.shape.hidden)
         }
     }
 
-    /// The H floats of c of row `b` before the pass.
-    pub(crate) fn c(&self, b: usize) -> *const f32 {
+    /// The H numbers of c of row `b` before the pass.
+    pub(crate) fn c(&self, b: usize) -> Numbers {
         self.or_zeros(self.c, b * self.c_stride)
     }
 
-    fn or_zeros(&self, state: *const f32, at: usize) -> *const f32 {
-        if state.is_null() { self.zeros.as_ptr() } else { state.wrapping_add(at) }
+    fn or_zeros(&self, state: Numbers, at: usize) -> Numbers {
+        if state.is_null() { self.zeros.as_ptr().into() } else { state.at(at) }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::layout::Layout;
 use super::{Cell, Column, Layer, Shape};
+use crate::bfloat16::{Number, Widened, pairs};
 use crate::gemm::Block;
 use crate::gemm::pack::{Blocks, FromColumns, FromRows};
 use crate::pool::Buffer;
@@ -56,36 +57,74 @@ pub(super) struct Form {
 
 impl Packed {
     /// Makes sure that the form for the products W·x and W·h is that of the layer's version.
-    pub(super) fn prepare_forward<C: Cell>(&mut self, context: &Context, layer: &Layer) {
-        let key = Some(key::<C>(context, layer));
-        if self.forward.made_from == key {
-            return;
+    pub(super) fn prepare_forward<C: Cell, F: Number>(&mut self, context: &Context, layer: &Layer<F>) {
+        let key = key::<C, F>(context, layer);
+        if self.forward.made_from.as_ref() != Some(&key) {
+            let widened = layer.weights.widened(context);
+            self.forward =
+                Form { made_from: Some(key), ..Form::forward::<C>(context, &layer.shape, &widened.as_weights(), pairs::<F>(context)) };
         }
-        let Layer { shape, weights, .. } = layer;
+    }
+
+    /// Makes sure that the form for the products dgates·W is that of the layer's version.
+    pub(super) fn prepare_backward<C: Cell, F: Number>(&mut self, context: &Context, layer: &Layer<F>) {
+        let key = key::<C, F>(context, layer);
+        if self.backward.made_from.as_ref() != Some(&key) {
+            let widened = layer.weights.widened(context);
+            self.backward =
+                Form { made_from: Some(key), ..Form::backward::<C>(context, &layer.shape, &widened.as_weights(), pairs::<F>(context)) };
+        }
+    }
+}
+
+/// Weights as float32.
+struct WidenedWeights<'a> {
+    weight_ih: Widened<'a>,
+    weight_hh: Widened<'a>,
+    bias_ih: Option<Widened<'a>>,
+    bias_hh: Option<Widened<'a>>,
+}
+
+impl<'a, F: Number> Weights<'a, F> {
+    fn widened(&self, context: &Context) -> WidenedWeights<'a> {
+        let of = |weight: &'a [F]| Widened::new(context, weight);
+        WidenedWeights {
+            weight_ih: of(self.weight_ih),
+            weight_hh: of(self.weight_hh),
+            bias_ih: self.bias_ih.map(of),
+            bias_hh: self.bias_hh.map(of),
+        }
+    }
+}
+
+impl WidenedWeights<'_> {
+    fn as_weights(&self) -> Weights<'_> {
+        let WidenedWeights { weight_ih, weight_hh, bias_ih, bias_hh } = self;
+        Weights { weight_ih, weight_hh, bias_ih: bias_ih.as_deref(), bias_hh: bias_hh.as_deref() }
+    }
+}
+
+impl Form {
+    fn forward<C: Cell>(context: &Context, shape: &Shape, weights: &Weights, pairs: bool) -> Form {
         let (lanes, hidden) = (context.isa().lanes(), shape.hidden);
         let per_gate = hidden.div_ceil(lanes);
         let pack = |matrix: &[f32], k: usize| {
-            Blocks::new(context, C::gates() * per_gate, k, |index, to| {
+            let blocks = Blocks::new(context, C::gates() * per_gate, k, |index, to| {
                 let (gate, unit) = (index / per_gate, index % per_gate * lanes);
                 let from = matrix[(gate * hidden + unit) * k..].as_ptr();
                 // SAFETY: the matrix was checked to hold all its rows.
                 unsafe { context.isa().run(FromRows { from, rows: hidden - unit, k, to }) };
-            })
+            });
+            if pairs { blocks.into_pairs(context) } else { blocks }
         };
         let bias = bias_row::<C>(context, shape, &Layout::new::<C>(shape, 0), weights);
-        self.forward = Form { made_from: key, ih: pack(weights.weight_ih, shape.input), hh: pack(weights.weight_hh, hidden), bias };
+        Form { made_from: None, ih: pack(weights.weight_ih, shape.input), hh: pack(weights.weight_hh, hidden), bias }
     }
 
-    /// Makes sure that the form for the products dgates·W is that of the layer's version.
-    pub(super) fn prepare_backward<C: Cell>(&mut self, context: &Context, layer: &Layer) {
-        let key = Some(key::<C>(context, layer));
-        if self.backward.made_from == key {
-            return;
-        }
-        let Layer { shape, weights, .. } = layer;
+    fn backward<C: Cell>(context: &Context, shape: &Shape, weights: &Weights, pairs: bool) -> Form {
         let (lanes, hidden, column) = (context.isa().lanes(), shape.hidden, Layout::new::<C>(shape, 0).column);
         let pack = |matrix: &[f32], columns: usize, gate: fn(&Column) -> Option<usize>| {
-            Blocks::new(context, columns.div_ceil(lanes), C::gates() * column, |index, to| {
+            let blocks = Blocks::new(context, columns.div_ceil(lanes), C::gates() * column, |index, to| {
                 for (place, gate) in C::COLUMNS.iter().filter_map(gate).enumerate() {
                     let kernel = FromColumns {
                         from: matrix[gate * hidden * columns + index * lanes..].as_ptr(),
@@ -98,19 +137,20 @@ impl Packed {
                     // SAFETY: as in `prepare_forward`.
                     unsafe { context.isa().run(kernel) };
                 }
-            })
+            });
+            if pairs { blocks.into_pairs(context) } else { blocks }
         };
         let (ih, hh) =
             (pack(weights.weight_ih, shape.input, |column| column.input), pack(weights.weight_hh, hidden, |column| column.hidden));
-        self.backward = Form { made_from: key, ih, hh, bias: Buffer::default() };
+        Form { made_from: None, ih, hh, bias: Buffer::default() }
     }
 }
 
 /// What the packed forms depend on.
-type Key = (&'static str, u64, [usize; 2], Isa);
+type Key = (&'static str, u64, [usize; 2], Isa, bool);
 
-fn key<C: Cell>(context: &Context, layer: &Layer) -> Key {
-    (C::NAME, layer.version, [layer.shape.input, layer.shape.hidden], context.isa())
+fn key<C: Cell, F: Number>(context: &Context, layer: &Layer<F>) -> Key {
+    (C::NAME, layer.version, [layer.shape.input, layer.shape.hidden], context.isa(), F::HALF)
 }
 
 /// bias_ih + bias_hh in the layout of a row of gates.
@@ -129,6 +169,16 @@ fn bias_row<C: Cell>(context: &Context, shape: &Shape, layout: &Layout, weights:
 }
 
 impl Form {
+    /// Whether the products are of pairs of bfloat16.
+    pub(super) fn are_pairs(&self) -> bool {
+        self.hh.are_pairs()
+    }
+
+    /// Factors of a sum of a product with `weight_ih` or `weight_hh`.
+    pub(super) fn rows(&self, is_input: bool) -> usize {
+        if is_input { self.ih.rows() } else { self.hh.rows() }
+    }
+
     /// Blocks of the forward form for units from `blocks`: unit by unit, each with all its gates, at their places in a row of gates.
     pub(super) fn gate_blocks<C: Cell>(
         &self,

@@ -1,10 +1,11 @@
 //! The pass backward in time of recurrences without hidden products.
 
 use std::marker::PhantomData;
-use std::ptr::{copy_nonoverlapping, null, null_mut, write_bytes};
+use std::ptr::{null, null_mut, write_bytes};
 
 use super::forward::{Split, input_pointers, places, streams};
 use super::{LinearCell, MAX_INPUTS, Scan, Shape, input_columns};
+use crate::bfloat16::{Number, Numbers};
 use crate::pool::Buffer;
 use crate::recurrent::Options;
 use crate::vector::{Kernel, Vector};
@@ -12,38 +13,38 @@ use crate::{Context, Error};
 
 /// The buffers of a backward pass, all the caller's.
 #[derive(Debug)]
-pub struct Backward<'a, const N: usize> {
+pub struct Backward<'a, const N: usize, F = f32> {
     /// As given to forward, read.
-    pub inputs: [&'a [f32]; N],
+    pub inputs: [&'a [F]; N],
     /// As given to forward, read.
-    pub y_0: Option<&'a [f32]>,
+    pub y_0: Option<&'a [F]>,
     /// [B, T, H] as forward wrote it, read.
-    pub y: &'a [f32],
+    pub y: &'a [F],
     /// [B, T, H], read; absent means zeros.
-    pub dy: Option<&'a [f32]>,
+    pub dy: Option<&'a [F]>,
     /// [B, H], read; absent means zeros.
-    pub dy_n: Option<&'a [f32]>,
+    pub dy_n: Option<&'a [F]>,
     /// As `inputs`, written.
-    pub dinputs: [&'a mut [f32]; N],
+    pub dinputs: [&'a mut [F]; N],
     /// [B, H], written where wanted.
-    pub dy_0: Option<&'a mut [f32]>,
+    pub dy_0: Option<&'a mut [F]>,
 }
 
 /// The gradients of a, b and y_0.
-pub fn backward(context: &Context, shape: &Shape, options: Options, buffers: Backward<2>) -> Result<(), Error> {
-    backward_pass::<Scan, 2>(context, shape, options, buffers)
+pub fn backward<F: Number>(context: &Context, shape: &Shape, options: Options, buffers: Backward<2, F>) -> Result<(), Error> {
+    backward_pass::<Scan, 2, F>(context, shape, options, buffers)
 }
 
-pub(crate) fn backward_pass<C: LinearCell, const N: usize>(
+pub(crate) fn backward_pass<C: LinearCell, const N: usize, F: Number>(
     context: &Context,
     shape: &Shape,
     options: Options,
-    buffers: Backward<N>,
+    buffers: Backward<N, F>,
 ) -> Result<(), Error> {
     shape.check(C::NAME, options)?;
-    let columns = input_columns::<C>(C::NAME, shape, &buffers.inputs.map(<[f32]>::len))?;
-    let outputs: [&[f32]; N] = buffers.dinputs.each_ref().map(|output| &**output);
-    input_columns::<C>(C::NAME, shape, &outputs.map(<[f32]>::len))?;
+    let columns = input_columns::<C>(C::NAME, shape, &buffers.inputs.map(<[F]>::len))?;
+    let outputs: [&[F]; N] = buffers.dinputs.each_ref().map(|output| &**output);
+    input_columns::<C>(C::NAME, shape, &outputs.map(<[F]>::len))?;
     let state = shape.batch * shape.hidden;
     for (name, letters, expected, slice) in [
         ("y", "B*T*H", shape.len(), Some(buffers.y)),
@@ -57,18 +58,18 @@ pub(crate) fn backward_pass<C: LinearCell, const N: usize>(
         }
     }
     let split = Split::new(context, shape);
-    let pass = Pass::<C> {
+    let pass = Pass::<C, F> {
         shape: *shape,
         options,
         columns,
         inputs: input_pointers(&buffers.inputs, shape.hidden),
         stream: outputs.iter().all(|output| streams(shape, context, output.as_ptr())),
-        dinputs: input_pointers(&outputs, shape.hidden).map(<*const f32>::cast_mut),
-        y_0: buffers.y_0.map_or(null(), <[f32]>::as_ptr),
+        dinputs: input_pointers(&outputs, shape.hidden).map(<*const F>::cast_mut),
+        y_0: buffers.y_0.map_or(null(), <[F]>::as_ptr),
         y: buffers.y.as_ptr(),
-        dy: buffers.dy.map_or(null(), <[f32]>::as_ptr),
-        dy_n: buffers.dy_n.map_or(null(), <[f32]>::as_ptr),
-        dy_0: buffers.dy_0.map_or(null_mut(), <[f32]>::as_mut_ptr),
+        dy: buffers.dy.map_or(null(), <[F]>::as_ptr),
+        dy_n: buffers.dy_n.map_or(null(), <[F]>::as_ptr),
+        dy_0: buffers.dy_0.map_or(null_mut(), <[F]>::as_mut_ptr),
         states: split.states(context),
         zeros: {
             let mut zeros = context.pool().take(shape.hidden);
@@ -83,36 +84,36 @@ pub(crate) fn backward_pass<C: LinearCell, const N: usize>(
     Ok(())
 }
 
-struct Pass<'a, C> {
+struct Pass<'a, C, F> {
     shape: Shape,
     options: Options<'a>,
     /// Columns of H side by side in a row of the inputs and of their gradients.
     columns: usize,
-    inputs: [*const f32; MAX_INPUTS],
-    dinputs: [*mut f32; MAX_INPUTS],
-    y_0: *const f32,
-    y: *const f32,
-    dy: *const f32,
-    dy_n: *const f32,
-    dy_0: *mut f32,
+    inputs: [*const F; MAX_INPUTS],
+    dinputs: [*mut F; MAX_INPUTS],
+    y_0: *const F,
+    y: *const F,
+    dy: *const F,
+    dy_n: *const F,
+    dy_0: *mut F,
     stream: bool,
     split: Split,
     /// The gradient of the running state of each task.
     states: Buffer,
-    /// [H], in place of a dy or y_0 that is absent.
+    /// [H], in place of a dy or y_0 that is absent: zeros of either type.
     zeros: Buffer,
     cell: PhantomData<C>,
 }
 
 // SAFETY: the pointers come from slices that outlive the pass; every task writes its own rows and units only.
-unsafe impl<C: LinearCell> Sync for Pass<'_, C> {}
+unsafe impl<C: LinearCell, F> Sync for Pass<'_, C, F> {}
 
-struct Task<'a, C> {
-    pass: &'a Pass<'a, C>,
+struct Task<'a, C, F> {
+    pass: &'a Pass<'a, C, F>,
     task: usize,
 }
 
-impl<C: LinearCell> Kernel for Task<'_, C> {
+impl<C: LinearCell, F: Number> Kernel for Task<'_, C, F> {
     type Output = ();
 
     #[inline(always)]
@@ -125,11 +126,12 @@ impl<C: LinearCell> Kernel for Task<'_, C> {
             let (places, none) = places(shape, self.pass.options, b);
             let row = |t: usize| (b * shape.time + t) * shape.hidden + units.start;
             let inputs = |t: usize| (b * shape.time + t) * shape.hidden * columns + units.start;
-            let or_zeros =
-                |from: *const f32, at: usize| if from.is_null() { zeros.as_ptr().wrapping_add(units.start) } else { from.wrapping_add(at) };
+            let or_zeros = |from: *const F, at: usize| {
+                if from.is_null() { zeros.as_ptr().cast::<F>().wrapping_add(units.start) } else { from.wrapping_add(at) }
+            };
             // SAFETY: the units of each row lie within every buffer, the state within the task's.
             unsafe {
-                copy_nonoverlapping(or_zeros(self.pass.dy_n, of_row), state, len);
+                Numbers::from(or_zeros(self.pass.dy_n, of_row)).read::<V>(len, state);
                 let mut earlier = places.clone().rev().skip(1);
                 for t in places.rev() {
                     let before = match earlier.next() {
@@ -144,7 +146,7 @@ impl<C: LinearCell> Kernel for Task<'_, C> {
                     }
                 }
                 if !self.pass.dy_0.is_null() {
-                    copy_nonoverlapping(state, self.pass.dy_0.add(of_row), len);
+                    Numbers::from(self.pass.dy_0.add(of_row)).write::<V>(len, state);
                 }
             }
         }
@@ -153,27 +155,27 @@ impl<C: LinearCell> Kernel for Task<'_, C> {
     }
 }
 
-impl<C: LinearCell> Task<'_, C> {
+impl<C: LinearCell, F: Number> Task<'_, C, F> {
     /// One step back of `len` units, whose inputs are `at` floats after the first.
     #[inline(always)]
-    unsafe fn step<V: Vector>(&self, at: usize, before: *const f32, dy: *const f32, state: *mut f32, len: usize) {
+    unsafe fn step<V: Vector>(&self, at: usize, before: *const F, dy: *const F, state: *mut f32, len: usize) {
         let whole = len - len % V::LANES;
         // SAFETY: passed on from the caller.
         unsafe {
             for unit in (0..whole).step_by(V::LANES) {
                 let mut input = [V::zero(); MAX_INPUTS];
                 for i in 0..C::INPUTS {
-                    input[i] = V::load(self.pass.inputs[i].add(at + unit));
+                    input[i] = F::load(self.pass.inputs[i].add(at + unit), V::LANES);
                 }
-                let dy = V::load(dy.add(unit)).add(V::load(state.add(unit)));
-                let (dinput, dbefore) = C::backward(input, V::load(before.add(unit)), dy);
+                let dy = F::load::<V>(dy.add(unit), V::LANES).add(V::load(state.add(unit)));
+                let (dinput, dbefore) = C::backward(input, F::load(before.add(unit), V::LANES), dy);
                 dbefore.store(state.add(unit));
                 for i in 0..C::INPUTS {
                     let to = self.pass.dinputs[i].add(at + unit);
                     if self.pass.stream {
-                        dinput[i].stream(to);
+                        F::stream(dinput[i], to);
                     } else {
-                        dinput[i].store(to);
+                        F::store(dinput[i], to, V::LANES);
                     }
                 }
             }
@@ -181,13 +183,13 @@ impl<C: LinearCell> Task<'_, C> {
                 let rest = len - whole;
                 let mut input = [V::zero(); MAX_INPUTS];
                 for i in 0..C::INPUTS {
-                    input[i] = V::load_first(self.pass.inputs[i].add(at + whole), rest);
+                    input[i] = F::load(self.pass.inputs[i].add(at + whole), rest);
                 }
-                let dy = V::load_first(dy.add(whole), rest).add(V::load(state.add(whole)));
-                let (dinput, dbefore) = C::backward(input, V::load_first(before.add(whole), rest), dy);
+                let dy = F::load::<V>(dy.add(whole), rest).add(V::load(state.add(whole)));
+                let (dinput, dbefore) = C::backward(input, F::load(before.add(whole), rest), dy);
                 dbefore.store(state.add(whole));
                 for i in 0..C::INPUTS {
-                    dinput[i].store_first(self.pass.dinputs[i].add(at + whole), rest);
+                    F::store(dinput[i], self.pass.dinputs[i].add(at + whole), rest);
                 }
             }
         }

@@ -2,9 +2,10 @@
 
 use std::marker::PhantomData;
 use std::ops::Range;
-use std::ptr::{copy_nonoverlapping, null, null_mut, write_bytes};
+use std::ptr::{null, null_mut, write_bytes};
 
 use super::{LinearCell, MAX_INPUTS, Scan, Shape, input_columns};
+use crate::bfloat16::{Number, Numbers};
 use crate::parallel::share;
 use crate::pool::Buffer;
 use crate::recurrent::Options;
@@ -18,30 +19,30 @@ const PARALLEL_FROM: usize = 64 << 10;
 
 /// The buffers of a forward pass, all the caller's.
 #[derive(Debug)]
-pub struct Forward<'a, const N: usize> {
+pub struct Forward<'a, const N: usize, F = f32> {
     /// Read. For the scan a and b, each [B, T, H]; for a cell with gates one tensor [B, T, G·H].
-    pub inputs: [&'a [f32]; N],
+    pub inputs: [&'a [F]; N],
     /// [B, H], read: the state before the first step; absent means zeros.
-    pub y_0: Option<&'a [f32]>,
+    pub y_0: Option<&'a [F]>,
     /// [B, T, H], written.
-    pub y: &'a mut [f32],
+    pub y: &'a mut [F],
     /// [B, H], written where wanted: y of each row's last step.
-    pub y_n: Option<&'a mut [f32]>,
+    pub y_n: Option<&'a mut [F]>,
 }
 
 /// `y_t = a_t ⊙ y_(t-1) + b_t` over all steps; `inputs` are a and b.
-pub fn forward(context: &Context, shape: &Shape, options: Options, buffers: Forward<2>) -> Result<(), Error> {
-    forward_pass::<Scan, 2>(context, shape, options, buffers)
+pub fn forward<F: Number>(context: &Context, shape: &Shape, options: Options, buffers: Forward<2, F>) -> Result<(), Error> {
+    forward_pass::<Scan, 2, F>(context, shape, options, buffers)
 }
 
-pub(crate) fn forward_pass<C: LinearCell, const N: usize>(
+pub(crate) fn forward_pass<C: LinearCell, const N: usize, F: Number>(
     context: &Context,
     shape: &Shape,
     options: Options,
-    buffers: Forward<N>,
+    buffers: Forward<N, F>,
 ) -> Result<(), Error> {
     shape.check(C::NAME, options)?;
-    let columns = input_columns::<C>(C::NAME, shape, &buffers.inputs.map(<[f32]>::len))?;
+    let columns = input_columns::<C>(C::NAME, shape, &buffers.inputs.map(<[F]>::len))?;
     Error::check(C::NAME, "y", "B*T*H", shape.len(), buffers.y.len())?;
     for (name, state) in [("y_0", buffers.y_0), ("y_n", buffers.y_n.as_deref())] {
         if let Some(state) = state {
@@ -49,13 +50,13 @@ pub(crate) fn forward_pass<C: LinearCell, const N: usize>(
         }
     }
     let split = Split::new(context, shape);
-    let pass = Pass::<C> {
+    let pass = Pass::<C, F> {
         shape: *shape,
         options,
         columns,
         inputs: input_pointers(&buffers.inputs, shape.hidden),
-        y_0: buffers.y_0.map_or(null(), <[f32]>::as_ptr),
-        y_n: buffers.y_n.map_or(null_mut(), <[f32]>::as_mut_ptr),
+        y_0: buffers.y_0.map_or(null(), <[F]>::as_ptr),
+        y_n: buffers.y_n.map_or(null_mut(), <[F]>::as_mut_ptr),
         stream: streams(shape, context, buffers.y.as_ptr()),
         y: buffers.y.as_mut_ptr(),
         states: split.states(context),
@@ -68,18 +69,18 @@ pub(crate) fn forward_pass<C: LinearCell, const N: usize>(
 }
 
 /// Pointers to each input of unit 0 at the first step of row 0.
-pub(super) fn input_pointers<const N: usize>(inputs: &[&[f32]; N], hidden: usize) -> [*const f32; MAX_INPUTS] {
+pub(super) fn input_pointers<const N: usize, F>(inputs: &[&[F]; N], hidden: usize) -> [*const F; MAX_INPUTS] {
     std::array::from_fn(|i| {
         if N == 1 { inputs[0].as_ptr().wrapping_add(i * hidden) } else { inputs.get(i).map_or(null(), |input| input.as_ptr()) }
     })
 }
 
 /// Whether to write `to` past the caches: it is large, and every vector of it is aligned.
-pub(super) fn streams(shape: &Shape, context: &Context, to: *const f32) -> bool {
-    let vector = context.isa().lanes() * size_of::<f32>();
-    shape.len() * size_of::<f32>() >= STREAM_FROM
+pub(super) fn streams<F>(shape: &Shape, context: &Context, to: *const F) -> bool {
+    let vector = context.isa().lanes() * size_of::<F>();
+    shape.len() * size_of::<F>() >= STREAM_FROM
         && (to as usize).is_multiple_of(vector)
-        && (shape.hidden * size_of::<f32>()).is_multiple_of(vector)
+        && (shape.hidden * size_of::<F>()).is_multiple_of(vector)
 }
 
 /// How rows and units are dealt out.
@@ -127,15 +128,15 @@ pub(crate) fn places(shape: &Shape, options: Options, b: usize) -> (impl DoubleE
     ((0..len).map(move |s| if options.reverse { len - 1 - s } else { s }), len..shape.time)
 }
 
-struct Pass<'a, C> {
+struct Pass<'a, C, F> {
     shape: Shape,
     options: Options<'a>,
     /// Columns of H side by side in a row of the inputs.
     columns: usize,
-    inputs: [*const f32; MAX_INPUTS],
-    y_0: *const f32,
-    y: *mut f32,
-    y_n: *mut f32,
+    inputs: [*const F; MAX_INPUTS],
+    y_0: *const F,
+    y: *mut F,
+    y_n: *mut F,
     stream: bool,
     split: Split,
     /// The running state of each task.
@@ -144,14 +145,14 @@ struct Pass<'a, C> {
 }
 
 // SAFETY: the pointers come from slices that outlive the pass; every task writes its own rows and units only.
-unsafe impl<C: LinearCell> Sync for Pass<'_, C> {}
+unsafe impl<C: LinearCell, F> Sync for Pass<'_, C, F> {}
 
-struct Task<'a, C> {
-    pass: &'a Pass<'a, C>,
+struct Task<'a, C, F> {
+    pass: &'a Pass<'a, C, F>,
     task: usize,
 }
 
-impl<C: LinearCell> Kernel for Task<'_, C> {
+impl<C: LinearCell, F: Number> Kernel for Task<'_, C, F> {
     type Output = ();
 
     #[inline(always)]
@@ -168,7 +169,7 @@ impl<C: LinearCell> Kernel for Task<'_, C> {
                 if self.pass.y_0.is_null() {
                     write_bytes(state, 0, len);
                 } else {
-                    copy_nonoverlapping(self.pass.y_0.add(of_row), state, len);
+                    Numbers::from(self.pass.y_0.add(of_row)).read::<V>(len, state);
                 }
                 for t in places {
                     let at = (b * shape.time + t) * shape.hidden * self.pass.columns + units.start;
@@ -178,7 +179,7 @@ impl<C: LinearCell> Kernel for Task<'_, C> {
                     write_bytes(y(t), 0, len);
                 }
                 if !self.pass.y_n.is_null() {
-                    copy_nonoverlapping(state, self.pass.y_n.add(of_row), len);
+                    Numbers::from(self.pass.y_n.add(of_row)).write::<V>(len, state);
                 }
             }
         }
@@ -187,34 +188,34 @@ impl<C: LinearCell> Kernel for Task<'_, C> {
     }
 }
 
-impl<C: LinearCell> Task<'_, C> {
+impl<C: LinearCell, F: Number> Task<'_, C, F> {
     /// One step of `len` units, whose inputs are `at` floats after the first.
     #[inline(always)]
-    unsafe fn step<V: Vector>(&self, at: usize, state: *mut f32, y: *mut f32, len: usize) {
+    unsafe fn step<V: Vector>(&self, at: usize, state: *mut f32, y: *mut F, len: usize) {
         let whole = len - len % V::LANES;
         // SAFETY: passed on from the caller.
         unsafe {
             for unit in (0..whole).step_by(V::LANES) {
                 let mut input = [V::zero(); MAX_INPUTS];
                 for i in 0..C::INPUTS {
-                    input[i] = V::load(self.pass.inputs[i].add(at + unit));
+                    input[i] = F::load(self.pass.inputs[i].add(at + unit), V::LANES);
                 }
                 let value = C::forward(input, V::load(state.add(unit)));
                 value.store(state.add(unit));
                 if self.pass.stream {
-                    value.stream(y.add(unit));
+                    F::stream(value, y.add(unit));
                 } else {
-                    value.store(y.add(unit));
+                    F::store(value, y.add(unit), V::LANES);
                 }
             }
             if whole < len {
                 let mut input = [V::zero(); MAX_INPUTS];
                 for i in 0..C::INPUTS {
-                    input[i] = V::load_first(self.pass.inputs[i].add(at + whole), len - whole);
+                    input[i] = F::load(self.pass.inputs[i].add(at + whole), len - whole);
                 }
                 let value = C::forward(input, V::load(state.add(whole)));
                 value.store(state.add(whole));
-                value.store_first(y.add(whole), len - whole);
+                F::store(value, y.add(whole), len - whole);
             }
         }
     }

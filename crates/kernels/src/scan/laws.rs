@@ -2,9 +2,11 @@
 
 use super::reference::{self, Inputs, OutputGradients};
 use super::{Backward, Forward, LinearCell, Shape, backward_pass, forward_pass};
+use crate::bfloat16::Number;
 use crate::recurrent::Options;
-use crate::testing::{FORWARD, GRADIENT, Random, Threads, assert_close, assert_gradient, assert_same_bits, to_f64};
-use crate::{Context, Isa, Parallel, Serial};
+use crate::testing::{FORWARD, GRADIENT, HALF_FORWARD, HALF_GRADIENT, Random, Threads};
+use crate::testing::{assert_close, assert_gradient, assert_near, assert_same_bits, to_f64};
+use crate::{Bf16, Context, Isa, Parallel, Serial};
 
 #[derive(Clone, Debug)]
 struct Case<const N: usize> {
@@ -47,32 +49,72 @@ impl<const N: usize> Case<N> {
     }
 
     fn run<C: LinearCell>(&self, isa: Isa, parallel: &dyn Parallel) -> Got<N> {
+        self.run_in::<C, f32>(isa, parallel)
+    }
+
+    /// With every tensor made of F; results are widened.
+    fn run_in<C: LinearCell, F: Number>(&self, isa: Isa, parallel: &dyn Parallel) -> Got<N> {
         let context = Context::new(parallel).with_isa(isa).unwrap();
-        let nan = |len: usize| vec![f32::NAN; len];
+        let to = |values: &[f32]| values.iter().map(|&x| F::from_f32(x)).collect::<Vec<F>>();
+        let back = |values: &[F]| values.iter().map(|&x| x.to_f32()).collect::<Vec<f32>>();
+        let nan = |len: usize| vec![F::from_f32(f32::NAN); len];
         let state = self.shape.batch * self.shape.hidden;
-        let mut got = Got {
-            y: nan(self.shape.len()),
-            y_n: nan(state),
-            dinputs: self.inputs.each_ref().map(|input| nan(input.len())),
-            dy_0: nan(state),
-        };
-        let inputs = self.inputs.each_ref().map(Vec::as_slice);
-        let buffers = Forward { inputs, y_0: self.y_0.as_deref(), y: &mut got.y, y_n: Some(&mut got.y_n) };
-        forward_pass::<C, N>(&context, &self.shape, self.options(), buffers).unwrap();
+        let (mut y, mut y_n, mut dy_0) = (nan(self.shape.len()), nan(state), nan(state));
+        let mut dinputs = self.inputs.each_ref().map(|input| nan(input.len()));
+        let inputs = self.inputs.each_ref().map(|input| to(input));
+        let [y_0, dy, dy_n] = [&self.y_0, &self.dy, &self.dy_n].map(|values| values.as_deref().map(to));
+        let inputs = inputs.each_ref().map(Vec::as_slice);
+        let buffers = Forward { inputs, y_0: y_0.as_deref(), y: &mut y, y_n: Some(&mut y_n) };
+        forward_pass::<C, N, F>(&context, &self.shape, self.options(), buffers).unwrap();
         let buffers = Backward {
             inputs,
-            y_0: self.y_0.as_deref(),
-            y: &got.y,
-            dy: self.dy.as_deref(),
-            dy_n: self.dy_n.as_deref(),
-            dinputs: got.dinputs.each_mut().map(Vec::as_mut_slice),
-            dy_0: Some(&mut got.dy_0),
+            y_0: y_0.as_deref(),
+            y: &y,
+            dy: dy.as_deref(),
+            dy_n: dy_n.as_deref(),
+            dinputs: dinputs.each_mut().map(Vec::as_mut_slice),
+            dy_0: Some(&mut dy_0),
         };
-        backward_pass::<C, N>(&context, &self.shape, self.options(), buffers).unwrap();
-        got
+        backward_pass::<C, N, F>(&context, &self.shape, self.options(), buffers).unwrap();
+        Got { y: back(&y), y_n: back(&y_n), dinputs: dinputs.each_ref().map(|values| back(values)), dy_0: back(&dy_0) }
+    }
+
+    /// With every number rounded to bfloat16.
+    fn rounded(&self) -> Self {
+        let round = |values: &Vec<f32>| values.iter().map(|&x| Bf16::from_f32(x).to_f32()).collect::<Vec<f32>>();
+        Case {
+            inputs: self.inputs.each_ref().map(round),
+            y_0: self.y_0.as_ref().map(round),
+            dy: self.dy.as_ref().map(round),
+            dy_n: self.dy_n.as_ref().map(round),
+            ..self.clone()
+        }
     }
 
     fn check<C: LinearCell>(&self, isa: Isa, threads: usize) {
+        let got = self.run::<C>(isa, &Threads(threads));
+        self.check_got::<C>(&got, isa, threads, assert_close, [FORWARD, GRADIENT]);
+    }
+
+    /// The same of bfloat16; its outputs are the rounded ones of float32.
+    fn check_half<C: LinearCell>(&self, isa: Isa, threads: usize) {
+        let case = self.rounded();
+        let (got, float) = (case.run_in::<C, Bf16>(isa, &Threads(threads)), case.run::<C>(isa, &Serial));
+        case.check_got::<C>(&got, isa, threads, assert_near, [HALF_FORWARD, HALF_GRADIENT]);
+        for (half, float) in [(&got.y, &float.y), (&got.y_n, &float.y_n)] {
+            let rounded: Vec<f32> = float.iter().map(|&x| Bf16::from_f32(x).to_f32()).collect();
+            assert_same_bits(half, &rounded, &(isa, threads, case.shape));
+        }
+    }
+
+    fn check_got<C: LinearCell>(
+        &self,
+        got: &Got<N>,
+        isa: Isa,
+        threads: usize,
+        assert_close: fn(&[f32], &[f64], f64, &dyn std::fmt::Debug),
+        [forward, gradient]: [f64; 2],
+    ) {
         let what = (isa, threads, self.shape, self.reverse, &self.lengths);
         let (inputs, y_0) = (self.inputs.each_ref().map(|input| to_f64(input)), self.y_0.as_deref().map(to_f64));
         let (dy, dy_n) = (self.dy.as_deref().map(to_f64), self.dy_n.as_deref().map(to_f64));
@@ -80,13 +122,12 @@ impl<const N: usize> Case<N> {
         let want = reference::forward_of::<C, N>(&self.shape, self.options(), &inputs).unwrap();
         let outputs = OutputGradients { y: dy.as_deref(), y_n: dy_n.as_deref() };
         let d = reference::backward_of::<C, N>(&self.shape, self.options(), &inputs, &outputs).unwrap();
-        let got = self.run::<C>(isa, &Threads(threads));
-        assert_close(&got.y, want.y.as_slice().unwrap(), FORWARD, &("y", &what));
-        assert_close(&got.y_n, want.y_n.as_slice().unwrap(), FORWARD, &("y_n", &what));
+        assert_close(&got.y, want.y.as_slice().unwrap(), forward, &("y", &what));
+        assert_close(&got.y_n, want.y_n.as_slice().unwrap(), forward, &("y_n", &what));
         for (got, want) in got.dinputs.iter().zip(&d.inputs) {
-            assert_close(got, want, GRADIENT, &("dinputs", &what));
+            assert_close(got, want, gradient, &("dinputs", &what));
         }
-        assert_close(&got.dy_0, d.y_0.as_slice().unwrap(), GRADIENT, &("dy_0", &what));
+        assert_close(&got.dy_0, d.y_0.as_slice().unwrap(), gradient, &("dy_0", &what));
     }
 
     /// Steps `from..to` of every row, without lengths.
@@ -110,6 +151,7 @@ impl<const N: usize> Case<N> {
 pub(crate) fn all<C: LinearCell, const N: usize>() {
     reference_gradients_are_slopes::<C, N>();
     fused_is_reference::<C, N>();
+    half_is_reference::<C, N>();
     time_split_in_two_is_the_whole::<C, N>();
     threads_change_nothing::<C, N>();
     nan_infinity_and_empty_sizes_are_as_in_the_reference::<C, N>();
@@ -157,6 +199,18 @@ fn fused_is_reference<C: LinearCell, const N: usize>() {
     // Large enough to be written past the caches.
     let case = Case::<N>::new::<C>(&mut random, Shape { batch: 3, time: 350, hidden: 256 });
     Isa::supported().for_each(|isa| case.check::<C>(isa, 2));
+    Isa::supported().for_each(|isa| case.check_half::<C>(isa, 2));
+}
+
+fn half_is_reference<C: LinearCell, const N: usize>() {
+    let mut random = Random::new(7);
+    for _ in 0..60 {
+        let shape = Shape { batch: random.below(6), time: random.below(20), hidden: random.below(150) };
+        let case = Case::<N>::new::<C>(&mut random, shape);
+        for isa in Isa::supported() {
+            case.check_half::<C>(isa, 1 + random.below(5));
+        }
+    }
 }
 
 fn time_split_in_two_is_the_whole<C: LinearCell, const N: usize>() {
@@ -217,6 +271,6 @@ fn wrong_sizes_are_refused<C: LinearCell, const N: usize>() {
     let context = Context::new(&Serial);
     let mut y = vec![0.0; 23];
     let buffers = Forward { inputs: case.inputs.each_ref().map(Vec::as_slice), y_0: None, y: &mut y, y_n: None };
-    let error = forward_pass::<C, N>(&context, &case.shape, Options::default(), buffers).unwrap_err();
+    let error = forward_pass::<C, N, f32>(&context, &case.shape, Options::default(), buffers).unwrap_err();
     assert_eq!(error.to_string(), format!("{}: y must hold B*T*H = 24 numbers, got 23", C::NAME));
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! y_t = a_t ⊙ y_(t-1) + b_t
 //! ```
-//! a, b and y [B, T, H]; float32, float64 through [`reference`]. Source: Martin and Cundy 2018, section 2.2.
+//! a, b and y [B, T, H]; float32 and bfloat16, the state in float32; float64 through [`reference`]. Source: Martin and Cundy 2018, section 2.2.
 //!
 //! Such a recurrence is bound by memory, not by arithmetic: each task walks its rows once, in order, with the state in L1, and writes
 //! past the caches where the output is larger than they are. Cells with gates ([`crate::mingru`], [`crate::minlstm`]) activate them on

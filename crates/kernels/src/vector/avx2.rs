@@ -5,6 +5,7 @@
 use std::arch::x86_64::*;
 
 use super::{Kernel, Vector};
+use crate::bfloat16::Bf16;
 
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2(__m256);
@@ -17,6 +18,29 @@ unsafe fn first(n: usize) -> __m256i {
     debug_assert!(n <= 8);
     // SAFETY: 8 - n .. 16 - n lies within the table.
     unsafe { _mm256_loadu_si256(ONES_THEN_ZEROS.as_ptr().add(8 - n).cast()) }
+}
+
+/// Each lane rounded to bfloat16, in its lower half.
+#[inline(always)]
+unsafe fn rounded(x: Avx2) -> __m256i {
+    // SAFETY: the caller has the instruction set.
+    unsafe {
+        let bits = _mm256_castps_si256(x.0);
+        let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+        let nearest = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
+        let nan = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(x.0, x.0));
+        _mm256_blendv_epi8(_mm256_srli_epi32::<16>(nearest), _mm256_set1_epi32(0x7fc0), nan)
+    }
+}
+
+/// Each lane rounded to bfloat16, one after the other.
+#[inline(always)]
+unsafe fn halves(x: Avx2) -> __m128i {
+    // SAFETY: the caller has the instruction set.
+    unsafe {
+        let bits = rounded(x);
+        _mm_packus_epi32(_mm256_castsi256_si128(bits), _mm256_extracti128_si256::<1>(bits))
+    }
 }
 
 impl Vector for Avx2 {
@@ -68,6 +92,43 @@ impl Vector for Avx2 {
     #[inline(always)]
     unsafe fn fence() {
         unsafe { _mm_sfence() }
+    }
+
+    #[inline(always)]
+    unsafe fn load_half(from: *const Bf16, n: usize) -> Self {
+        unsafe {
+            let mut some = [Bf16::default(); 8];
+            let bits = if n == Self::LANES {
+                _mm_loadu_si128(from.cast())
+            } else {
+                std::ptr::copy_nonoverlapping(from, some.as_mut_ptr(), n);
+                _mm_loadu_si128(some.as_ptr().cast())
+            };
+            Avx2(_mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(bits))))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_half(self, to: *mut Bf16, n: usize) {
+        unsafe {
+            let bits = halves(self);
+            if n == Self::LANES {
+                return _mm_storeu_si128(to.cast(), bits);
+            }
+            let mut all = [Bf16::default(); 8];
+            _mm_storeu_si128(all.as_mut_ptr().cast(), bits);
+            std::ptr::copy_nonoverlapping(all.as_ptr(), to, n);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn stream_half(self, to: *mut Bf16) {
+        unsafe { _mm_stream_si128(to.cast(), halves(self)) }
+    }
+
+    #[inline(always)]
+    unsafe fn pair(self, upper: Self) -> Self {
+        unsafe { Avx2(_mm256_castsi256_ps(_mm256_or_si256(rounded(self), _mm256_slli_epi32::<16>(rounded(upper))))) }
     }
 
     #[inline(always)]

@@ -5,6 +5,7 @@
 use std::arch::x86_64::*;
 
 use super::{Kernel, Vector};
+use crate::bfloat16::Bf16;
 
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512(__m512);
@@ -13,6 +14,19 @@ pub(crate) struct Avx512(__m512);
 fn first(n: usize) -> __mmask16 {
     debug_assert!(n <= 16);
     ((1_u32 << n) - 1) as __mmask16
+}
+
+/// Each lane rounded to bfloat16, in its lower half.
+#[inline(always)]
+unsafe fn rounded(x: Avx512) -> __m512i {
+    // SAFETY: the caller has the instruction set.
+    unsafe {
+        let bits = _mm512_castps_si512(x.0);
+        let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+        let nearest = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+        let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x.0, x.0);
+        _mm512_mask_mov_epi32(_mm512_srli_epi32::<16>(nearest), nan, _mm512_set1_epi32(0x7fc0))
+    }
 }
 
 impl Vector for Avx512 {
@@ -64,6 +78,32 @@ impl Vector for Avx512 {
     #[inline(always)]
     unsafe fn fence() {
         unsafe { _mm_sfence() }
+    }
+
+    #[inline(always)]
+    unsafe fn load_half(from: *const Bf16, n: usize) -> Self {
+        unsafe {
+            let bits = if n == Self::LANES { _mm256_loadu_si256(from.cast()) } else { _mm256_maskz_loadu_epi16(first(n), from.cast()) };
+            Avx512(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(bits))))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_half(self, to: *mut Bf16, n: usize) {
+        unsafe {
+            let bits = _mm512_cvtepi32_epi16(rounded(self));
+            if n == Self::LANES { _mm256_storeu_si256(to.cast(), bits) } else { _mm256_mask_storeu_epi16(to.cast(), first(n), bits) }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn stream_half(self, to: *mut Bf16) {
+        unsafe { _mm256_stream_si256(to.cast(), _mm512_cvtepi32_epi16(rounded(self))) }
+    }
+
+    #[inline(always)]
+    unsafe fn pair(self, upper: Self) -> Self {
+        unsafe { Avx512(_mm512_castsi512_ps(_mm512_or_si512(rounded(self), _mm512_slli_epi32::<16>(rounded(upper))))) }
     }
 
     #[inline(always)]

@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use crate::bfloat16::Bf16;
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -67,6 +69,14 @@ pub(crate) trait Vector: Copy {
     /// Stores past the caches; seen by other threads after a `fence`.
     unsafe fn stream(self, to: *mut f32);
     unsafe fn fence();
+    /// The first `n <= LANES` bfloat16 numbers, widened; zeros above.
+    unsafe fn load_half(from: *const Bf16, n: usize) -> Self;
+    /// Rounds and writes the first `n <= LANES` lanes.
+    unsafe fn store_half(self, to: *mut Bf16, n: usize);
+    /// Rounds, and stores past the caches where the instruction set can.
+    unsafe fn stream_half(self, to: *mut Bf16);
+    /// Both rounded to bfloat16, side by side in each lane: this one in the lower half.
+    unsafe fn pair(self, upper: Self) -> Self;
 
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn sub(self, other: Self) -> Self;

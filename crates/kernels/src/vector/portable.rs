@@ -1,6 +1,7 @@
 //! Plain Rust on four floats. The compiler turns it into whatever vectors the target has; multiply and add are rounded separately.
 
 use super::{Kernel, Vector};
+use crate::bfloat16::Bf16;
 
 #[derive(Clone, Copy)]
 pub(crate) struct Portable([f32; 4]);
@@ -72,6 +73,33 @@ impl Vector for Portable {
 
     #[inline(always)]
     unsafe fn fence() {}
+
+    #[inline(always)]
+    unsafe fn load_half(from: *const Bf16, n: usize) -> Self {
+        let mut lanes = [0.0; 4];
+        for (i, lane) in lanes.iter_mut().enumerate().take(n) {
+            *lane = unsafe { from.add(i).read() }.to_f32();
+        }
+        Portable(lanes)
+    }
+
+    #[inline(always)]
+    unsafe fn store_half(self, to: *mut Bf16, n: usize) {
+        for (i, lane) in self.0.into_iter().enumerate().take(n) {
+            unsafe { to.add(i).write(Bf16::from_f32(lane)) };
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn stream_half(self, to: *mut Bf16) {
+        unsafe { self.store_half(to, Self::LANES) }
+    }
+
+    #[inline(always)]
+    unsafe fn pair(self, upper: Self) -> Self {
+        let upper_half = |x: f32| Bf16::from_f32(x).to_f32().to_bits();
+        self.zip(upper, |lower, upper| f32::from_bits(upper_half(lower) >> 16 | upper_half(upper)))
+    }
 
     #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {

@@ -1,10 +1,10 @@
 //! A layer with its input and everything that comes out of it, by the fast passes and by the reference.
 
-use crate::Context;
 use crate::Isa;
 use crate::recurrent::reference::{self, Definition, Inputs, OutputGradients};
 use crate::recurrent::{Backward, Forward, Layer, Options, Packed, Shape, WeightGradients, Weights, backward, forward, reserve_len};
 use crate::testing::{Random, to_f64};
+use crate::{Bf16, Context};
 
 /// A layer, its input and the gradients that come to it.
 #[derive(Clone, Debug)]
@@ -47,6 +47,13 @@ impl Got {
 
     pub(super) fn gradients(&self) -> [&Vec<f32>; 7] {
         [&self.dx, &self.dh_0, &self.dc_0, &self.dweight_ih, &self.dweight_hh, &self.dbias_ih, &self.dbias_hh]
+    }
+}
+
+impl Got {
+    pub(super) fn all_mut(&mut self) -> [&mut Vec<f32>; 10] {
+        let Got { y, h_n, c_n, dx, dh_0, dc_0, dweight_ih, dweight_hh, dbias_ih, dbias_hh } = self;
+        [y, h_n, c_n, dx, dh_0, dc_0, dweight_ih, dweight_hh, dbias_ih, dbias_hh]
     }
 }
 
@@ -97,7 +104,7 @@ impl Case {
             c_n: D::HAS_C.then_some(&mut got.c_n),
             reserve: None,
         };
-        forward::<D>(context, &self.layer(), &mut Packed::default(), buffers).unwrap();
+        forward::<D, _>(context, &self.layer(), &mut Packed::default(), buffers).unwrap();
         got
     }
 
@@ -114,7 +121,7 @@ impl Case {
             c_n: D::HAS_C.then_some(&mut got.c_n),
             reserve: Some(&mut reserve),
         };
-        forward::<D>(context, &self.layer(), &mut packed, buffers).unwrap();
+        forward::<D, _>(context, &self.layer(), &mut packed, buffers).unwrap();
         let buffers = Backward {
             x: &self.x,
             h_0: self.h_0.as_deref(),
@@ -134,7 +141,79 @@ impl Case {
                 bias_hh: Some(&mut got.dbias_hh),
             }),
         };
-        backward::<D>(context, &self.layer(), &mut packed, buffers).unwrap();
+        backward::<D, _>(context, &self.layer(), &mut packed, buffers).unwrap();
+        got
+    }
+
+    /// The same with every number rounded to bfloat16.
+    pub(super) fn rounded(&self) -> Case {
+        let round = |values: &[f32]| values.iter().map(|&x| Bf16::from_f32(x).to_f32()).collect::<Vec<_>>();
+        let maybe = |values: &Option<Vec<f32>>| values.as_deref().map(round);
+        Case {
+            weight_ih: round(&self.weight_ih),
+            weight_hh: round(&self.weight_hh),
+            bias_ih: maybe(&self.bias_ih),
+            bias_hh: maybe(&self.bias_hh),
+            x: round(&self.x),
+            h_0: maybe(&self.h_0),
+            c_0: maybe(&self.c_0),
+            dy: maybe(&self.dy),
+            dh_n: maybe(&self.dh_n),
+            dc_n: maybe(&self.dc_n),
+            ..self.clone()
+        }
+    }
+
+    /// Both passes over bfloat16, whose results are widened; without gradients only the first, as in inference.
+    pub(super) fn in_half<D: Definition>(&self, context: &Context, training: bool) -> Got {
+        let half = |values: &[f32]| values.iter().map(|&x| Bf16::from_f32(x)).collect::<Vec<_>>();
+        let maybe = |values: &Option<Vec<f32>>| values.as_deref().map(half);
+        let (x, weight_ih, weight_hh) = (half(&self.x), half(&self.weight_ih), half(&self.weight_hh));
+        let (bias_ih, bias_hh, h_0, c_0) = (maybe(&self.bias_ih), maybe(&self.bias_hh), maybe(&self.h_0), maybe(&self.c_0));
+        let (dy, dh_n, dc_n) = (maybe(&self.dy), maybe(&self.dh_n), maybe(&self.dc_n));
+        let weights = Weights { weight_ih: &weight_ih, weight_hh: &weight_hh, bias_ih: bias_ih.as_deref(), bias_hh: bias_hh.as_deref() };
+        let Layer { shape, options, version, .. } = self.layer();
+        let layer = Layer { shape, options, weights, version };
+        let mut got = self.sized::<D>();
+        let mut room = got.all_mut().map(|values| half(values));
+        let [y, h_n, c_n, dx, dh_0, dc_0, dweight_ih, dweight_hh, dbias_ih, dbias_hh] = room.each_mut();
+        let mut packed = Packed::default();
+        let mut reserve = vec![f32::NAN; reserve_len::<D>(&self.shape, options)];
+        let buffers = Forward {
+            x: &x,
+            h_0: h_0.as_deref(),
+            c_0: c_0.as_deref(),
+            y,
+            h_n: Some(h_n),
+            c_n: D::HAS_C.then_some(c_n),
+            reserve: training.then_some(&mut reserve[..]),
+        };
+        forward::<D, _>(context, &layer, &mut packed, buffers).unwrap();
+        if training {
+            let buffers = Backward {
+                x: &x,
+                h_0: h_0.as_deref(),
+                c_0: c_0.as_deref(),
+                y,
+                reserve: &mut reserve,
+                dy: dy.as_deref(),
+                dh_n: dh_n.as_deref(),
+                dc_n: dc_n.as_deref(),
+                dx: Some(dx),
+                dh_0: Some(dh_0),
+                dc_0: D::HAS_C.then_some(dc_0),
+                dweights: Some(WeightGradients {
+                    weight_ih: dweight_ih,
+                    weight_hh: dweight_hh,
+                    bias_ih: Some(dbias_ih),
+                    bias_hh: Some(dbias_hh),
+                }),
+            };
+            backward::<D, _>(context, &layer, &mut packed, buffers).unwrap();
+        }
+        for (to, from) in got.all_mut().into_iter().zip(room) {
+            *to = from.iter().map(|x| x.to_f32()).collect();
+        }
         got
     }
 
@@ -180,6 +259,20 @@ impl Case {
     pub(super) fn describe(&self, isa: Isa, threads: usize) -> String {
         let Case { shape, reverse, lengths, recompute, .. } = self;
         format!("{isa}, {threads} threads, {shape:?}, reverse {reverse}, lengths {lengths:?}, recompute {recompute:?}")
+    }
+
+    /// Gives every row another length, and puts NaN behind it.
+    pub(super) fn forget_what_is_beyond_lengths(&mut self) {
+        let Shape { batch, time, input, hidden } = self.shape;
+        let lengths: Vec<i64> = (0..batch).map(|b| (b % (time + 1)) as i64).collect();
+        for b in 0..batch {
+            let from = lengths[b] as usize;
+            self.x[(b * time + from) * input..(b + 1) * time * input].fill(f32::NAN);
+            if let Some(dy) = &mut self.dy {
+                dy[(b * time + from) * hidden..(b + 1) * time * hidden].fill(f32::NAN);
+            }
+        }
+        self.lengths = Some(lengths);
     }
 
     /// One row of the batch.

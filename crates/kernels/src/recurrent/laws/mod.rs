@@ -1,6 +1,7 @@
 //! The laws that every dense recurrence must obey, on every instruction set and every split over threads.
 
 mod case;
+mod half;
 
 use case::{Case, Got, Wide};
 
@@ -25,6 +26,7 @@ pub(crate) fn all<D: Definition>() {
     empty_sizes_work::<D>();
     packed_weights_follow_the_version::<D>();
     wrong_sizes_are_refused::<D>();
+    half::all::<D>();
 }
 
 fn reference_gradients_are_slopes<D: Definition>() {
@@ -237,16 +239,7 @@ fn recomputing_changes_nothing<D: Definition>() {
 
 fn nothing_beyond_a_length_is_read<D: Definition>() {
     for mut case in some_cases::<D>(9) {
-        let Shape { batch, time, input, hidden } = case.shape;
-        let lengths: Vec<i64> = (0..batch).map(|b| (b % (time + 1)) as i64).collect();
-        for b in 0..batch {
-            let from = lengths[b] as usize;
-            case.x[(b * time + from) * input..(b + 1) * time * input].fill(f32::NAN);
-            if let Some(dy) = &mut case.dy {
-                dy[(b * time + from) * hidden..(b + 1) * time * hidden].fill(f32::NAN);
-            }
-        }
-        case.lengths = Some(lengths);
+        case.forget_what_is_beyond_lengths();
         for isa in Isa::supported() {
             let got = case.train::<D>(&on(isa, &Threads(2)));
             for values in got.forward().into_iter().chain(got.gradients()) {
@@ -303,7 +296,7 @@ fn packed_weights_follow_the_version<D: Definition>() {
     let mut run = |case: &Case, version: u64| {
         let mut y = vec![0.0; case.shape.y_len()];
         let buffers = Forward { x: &case.x, y: &mut y, ..Forward::default() };
-        forward::<D>(&context, &Layer { version, ..case.layer() }, &mut packed, buffers).unwrap();
+        forward::<D, _>(&context, &Layer { version, ..case.layer() }, &mut packed, buffers).unwrap();
         y
     };
     let first = run(case, 1);
@@ -320,7 +313,7 @@ fn wrong_sizes_are_refused<D: Definition>() {
         let options = Options { lengths, ..case.layer().options };
         let layer = Layer { options, ..case.layer() };
         let buffers = Forward { x, y: &mut y, c_n, ..Forward::default() };
-        forward::<D>(&context, &layer, &mut Packed::default(), buffers).map_err(|error| error.to_string())
+        forward::<D, _>(&context, &layer, &mut Packed::default(), buffers).map_err(|error| error.to_string())
     };
     let name = D::NAME;
     assert_eq!(run(&case.x[1..], None, None).unwrap_err(), format!("{name}: x must hold B*T*I = 35 numbers, got 34"));
@@ -330,7 +323,7 @@ fn wrong_sizes_are_refused<D: Definition>() {
     let mut reserve = [0.0; 1];
     let recompute = Layer { options: Options { recompute: Some(0), ..Options::default() }, ..case.layer() };
     let buffers = Forward { x: &case.x, y: &mut vec![0.0; case.shape.y_len()], reserve: Some(&mut reserve), ..Forward::default() };
-    let error = forward::<D>(&context, &recompute, &mut Packed::default(), buffers).unwrap_err();
+    let error = forward::<D, _>(&context, &recompute, &mut Packed::default(), buffers).unwrap_err();
     assert_eq!(error.to_string(), format!("{name}: recompute must be at least 1, got 0"));
     let with_c = run(&case.x, None, Some(&mut [0.0; 19]));
     assert_eq!(with_c.is_ok(), D::HAS_C, "{with_c:?}");

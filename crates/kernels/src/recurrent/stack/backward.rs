@@ -1,9 +1,10 @@
 //! All layers and directions backward in time: from the last layer down, and in each from its last step to its first.
 
-use std::ptr::{null, null_mut};
+use std::ptr::null;
 use std::sync::{Mutex, PoisonError};
 
 use super::{Backward, Kept, Schedule, Stack};
+use crate::bfloat16::Numbers;
 use crate::parallel::row_tasks;
 use crate::pool::Buffer;
 use crate::recurrent::backward::{Incoming, Pass, Run, Task, weight_gradients};
@@ -30,7 +31,7 @@ pub(crate) fn backward<C: Cell>(context: &Context, stack: &Stack, packed: &mut V
     let kept = Kept::new::<C>(stack, true, masks);
     let memory = buffers.reserve.as_mut_ptr();
     let states = |pass: usize| pass * shape.state_len()..(pass + 1) * shape.state_len();
-    let dx_of_first = buffers.dx.as_mut().map_or(null_mut(), |dx| dx.as_mut_ptr());
+    let dx_of_first = Numbers::of_mut(&mut buffers.dx);
     // Each pass gives a gradient of its own to what it read; what comes to a layer is the sum of those of the directions above it.
     let dx: Vec<Buffer> = (0..passes)
         .map(|pass| {
@@ -40,7 +41,7 @@ pub(crate) fn backward<C: Cell>(context: &Context, stack: &Stack, packed: &mut V
         .collect();
     let layers: Vec<Layer> = (0..passes).map(|pass| stack.layer(pass)).collect();
     let mut gradients = |pass: usize| {
-        let of = |state: &mut Option<&mut [f32]>| state.as_mut().map_or(null_mut(), |state| state[states(pass)].as_mut_ptr());
+        let of = |state: &mut Option<&mut [f32]>| Numbers::of_mut(&mut state.as_mut().map(|state| &mut state[states(pass)]));
         (of(&mut buffers.dh_0), of(&mut buffers.dc_0))
     };
     // From the last pass to the first: the order in which they are computed.
@@ -51,15 +52,15 @@ pub(crate) fn backward<C: Cell>(context: &Context, stack: &Stack, packed: &mut V
             let is_last = layer + 1 == stack.layers();
             let mine = direction * shape.hidden;
             let above = (layer + 1) * directions;
-            let read = |state: Option<&[f32]>| state.map_or(null(), |state| state[states(pass)].as_ptr());
+            let read = |state: Option<&[f32]>| Numbers::of(state.map(|state| &state[states(pass)]));
             let y = if is_last { buffers.y.as_ptr() } else { memory.wrapping_add(kept.outputs[layer]) };
             let dy = if is_last {
-                let dy = buffers.dy.map_or(null(), |dy| dy.as_ptr().wrapping_add(mine));
+                let dy = Numbers::of(buffers.dy).at(mine);
                 Incoming { dy, more: null(), mask: null(), stride: output }
             } else {
                 let of = |pass: usize| dx[pass].start().wrapping_add(mine).cast_const();
                 let mask = buffers.masks.map_or(null(), |masks| masks[layer * stack.output_len()..].as_ptr().wrapping_add(mine));
-                Incoming { dy: of(above), more: if directions == 2 { of(above + 1) } else { null() }, mask, stride: output }
+                Incoming { dy: of(above).into(), more: if directions == 2 { of(above + 1) } else { null() }, mask, stride: output }
             };
             let (dh_0, dc_0) = gradients(pass);
             Run {
@@ -72,15 +73,15 @@ pub(crate) fn backward<C: Cell>(context: &Context, stack: &Stack, packed: &mut V
                     buffers.c_0.map(|c_0| &c_0[states(pass)]),
                 ),
                 fresh: true,
-                x: if layer == 0 { buffers.x.as_ptr() } else { memory.wrapping_add(kept.input(layer, masks)) },
+                x: if layer == 0 { buffers.x.as_ptr() } else { memory.wrapping_add(kept.input(layer, masks)).cast_const() }.into(),
                 reserve: memory.wrapping_add(kept.passes[pass]),
                 dy,
                 dh_n: read(buffers.dh_n),
                 dc_n: read(buffers.dc_n),
                 dx: match pass {
                     0 => dx_of_first,
-                    _ if dx[pass].is_empty() => null_mut(),
-                    _ => dx[pass].start(),
+                    _ if dx[pass].is_empty() => Numbers::ABSENT,
+                    _ => dx[pass].start().into(),
                 },
                 dh_0,
                 dc_0,
@@ -112,12 +113,12 @@ fn go<C: Cell>(
                 None => (0..passes).map(|_| None).collect(),
             };
             for (run, pass) in runs.into_iter().zip((0..passes).rev()) {
-                run.go::<C>(context, &layers[pass], &mut packed[pass], &mut dweights[pass]);
+                run.go::<C, f32>(context, &layers[pass], &mut packed[pass], &mut dweights[pass]);
             }
         }
         Schedule::Wavefront { groups, members } => {
             let groups = groups.clamp(1, shape.batch);
-            layers.iter().zip(packed.iter_mut()).for_each(|(layer, packed)| packed.prepare_backward::<C>(context, layer));
+            layers.iter().zip(packed.iter_mut()).for_each(|(layer, packed)| packed.prepare_backward::<C, f32>(context, layer));
             let front = Wavefront::new(passes, groups);
             let plan = Plan { groups, members: 1 };
             let piece = schedule.piece(plan.most_rows(shape.batch));

@@ -1,9 +1,9 @@
 //! All layers and directions forward in time.
 
-use std::ptr::null;
-use std::ptr::null_mut;
+use std::ptr::{null, null_mut};
 
 use super::{Forward, Kept, Schedule, Stack};
+use crate::bfloat16::Numbers;
 use crate::recurrent::forward::{Pass, Run, Task};
 use crate::recurrent::layout::Before;
 use crate::recurrent::plan::Plan;
@@ -24,7 +24,7 @@ pub(crate) fn forward<C: Cell>(context: &Context, stack: &Stack, packed: &mut Ve
     let y = buffers.y.as_mut_ptr();
     let states = |pass: usize| pass * shape.state_len()..(pass + 1) * shape.state_len();
     let mut out = |pass: usize| {
-        let of = |state: &mut Option<&mut [f32]>| state.as_mut().map_or(null_mut(), |state| state[states(pass)].as_mut_ptr());
+        let of = |state: &mut Option<&mut [f32]>| Numbers::of_mut(&mut state.as_mut().map(|state| &mut state[states(pass)]));
         (of(&mut buffers.h_n), of(&mut buffers.c_n))
     };
     let layers: Vec<Layer> = (0..passes).map(|pass| stack.layer(pass)).collect();
@@ -41,12 +41,12 @@ pub(crate) fn forward<C: Cell>(context: &Context, stack: &Stack, packed: &mut Ve
                 before: Before::new(
                     context,
                     &layers[pass],
-                    (y, output),
+                    (y.cast_const(), output),
                     buffers.h_0.map(|h_0| &h_0[states(pass)]),
                     buffers.c_0.map(|c_0| &c_0[states(pass)]),
                 ),
-                x: if layer == 0 { buffers.x.as_ptr() } else { memory.wrapping_add(kept.input(layer, masks)) },
-                y,
+                x: if layer == 0 { buffers.x.as_ptr() } else { memory.wrapping_add(kept.input(layer, masks)).cast_const() }.into(),
+                y: y.into(),
                 y_stride: output,
                 mask: if mask.is_null() { mask } else { mask.wrapping_add(mine) },
                 dropped: if mask.is_null() { null_mut() } else { memory.wrapping_add(kept.dropped[layer] + mine) },
@@ -60,7 +60,7 @@ pub(crate) fn forward<C: Cell>(context: &Context, stack: &Stack, packed: &mut Ve
     let schedule = stack.schedule.unwrap_or_else(|| Schedule::new::<C>(stack, context.isa().lanes(), context.parallel().threads()));
     let Schedule::Wavefront { groups, members } = schedule else {
         for ((run, layer), packed) in runs.into_iter().zip(&layers).zip(packed) {
-            run.go::<C>(context, layer, packed);
+            run.go::<C, f32>(context, layer, packed);
         }
         return Ok(());
     };
@@ -68,7 +68,7 @@ pub(crate) fn forward<C: Cell>(context: &Context, stack: &Stack, packed: &mut Ve
         return Ok(());
     }
     let groups = groups.clamp(1, shape.batch);
-    layers.iter().zip(packed.iter_mut()).for_each(|(layer, packed)| packed.prepare_forward::<C>(context, layer));
+    layers.iter().zip(packed.iter_mut()).for_each(|(layer, packed)| packed.prepare_forward::<C, f32>(context, layer));
     let front = Wavefront::new(passes, groups);
     let plan = Plan { groups, members: 1 };
     let piece = schedule.piece(plan.most_rows(shape.batch));
