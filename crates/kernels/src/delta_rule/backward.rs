@@ -10,9 +10,10 @@
 
 use std::ptr::{copy_nonoverlapping, null, null_mut, write_bytes};
 
-use super::chunk::{Decays, Left, Matrix, Room, Sizes, Steps, Transpose, chunks, dot, gather, lower, multiply, scale, scale_row};
+use super::chunk::{Decays, Sizes, Steps, chunks, dot, gather, lower, scale, scale_row};
 use super::{CHUNK, Shape, reserve_len};
 use crate::gemm::transpose::Square;
+use crate::matrix::{Left, Matrix, Room, Transpose, multiply};
 use crate::parallel::share;
 use crate::pool::Buffer;
 use crate::recurrent::Options;

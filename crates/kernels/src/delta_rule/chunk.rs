@@ -1,18 +1,12 @@
-//! What both passes do with a chunk of one head: where its rows are, and the products among them.
-//!
-//! All matrices of a chunk lie in scratch, their rows padded to whole vectors, so that every one can be the right side of a product as it is.
+//! What both passes do with a chunk of one head: where its rows are, and how they are gathered, scaled and masked.
 
 use std::ops::Range;
-use std::ptr::{null, write_bytes};
+use std::ptr::write_bytes;
 
 use super::{CHUNK, Shape};
-use crate::gemm::transpose::Square;
-use crate::gemm::{Block, Panel, Row, panel_width, product};
+use crate::matrix::{Matrix, Room, UNIT};
 use crate::recurrent::Options;
-use crate::vector::{Kernel, Vector};
-
-/// Whole vectors of every instruction set.
-const UNIT: usize = 16;
+use crate::vector::Vector;
 
 /// The sizes of one head.
 #[derive(Clone, Copy, Debug)]
@@ -42,25 +36,6 @@ impl Sizes {
     /// Floats that training keeps of one head of one row: E of every step, and the state before each chunk.
     pub(super) fn kept(&self) -> usize {
         self.time * self.wide_value + self.time.div_ceil(CHUNK) * self.state()
-    }
-}
-
-/// Hands out scratch, piece by piece.
-pub(super) struct Room {
-    pub(super) next: *mut f32,
-    pub(super) taken: usize,
-}
-
-impl Room {
-    pub(super) fn new(start: *mut f32) -> Room {
-        Room { next: start, taken: 0 }
-    }
-
-    pub(super) fn take(&mut self, len: usize) -> *mut f32 {
-        let start = self.next;
-        self.taken += len;
-        self.next = start.wrapping_add(len);
-        start
     }
 }
 
@@ -95,77 +70,6 @@ pub(super) fn chunks(
         Steps { first: (b * time + t) * heads + n, stride, len: CHUNK.min(len - from) }
     });
     (chunks, len..time)
-}
-
-/// A matrix in memory: its first element, and how far its rows are apart.
-#[derive(Clone, Copy)]
-pub(super) struct Matrix {
-    pub(super) start: *mut f32,
-    pub(super) stride: usize,
-}
-
-impl Matrix {
-    pub(super) fn row(&self, i: usize) -> *mut f32 {
-        self.start.wrapping_add(i * self.stride)
-    }
-}
-
-/// The left side of a product: rows as they lie, or the columns of a matrix.
-#[derive(Clone, Copy)]
-pub(super) enum Left {
-    Rows(Matrix),
-    Columns(Matrix),
-}
-
-/// `out = A·B` or `out += A·B`: A `rows` by `terms`, B `terms` by `columns`, padded.
-///
-/// There is no vector code in it, so one copy serves all calls.
-///
-/// # Safety
-/// All rows hold whole vectors; `out` is none of the others.
-#[inline(never)]
-pub(super) unsafe fn multiply<V: Vector>(a: Left, b: Matrix, (rows, terms, columns): (usize, usize, usize), out: Matrix, add: bool) {
-    let blocks = (0..columns.div_ceil(V::LANES)).map(|i| i * V::LANES);
-    let blocks = blocks.map(|offset| Block { b: b.start.wrapping_add(offset), stride: b.stride, offset, columns: V::LANES });
-    let panels = Panel::group(panel_width::<V>(rows), blocks);
-    let step = match a {
-        Left::Rows(_) => 1,
-        Left::Columns(a) => a.stride,
-    };
-    let row = |i: usize| {
-        let a = match a {
-            Left::Rows(a) => a.row(i),
-            Left::Columns(a) => a.start.wrapping_add(i),
-        };
-        Row { a, init: if add { out.row(i) } else { null() }, out: out.row(i) }
-    };
-    // SAFETY: by the contract.
-    unsafe { product::<V>(terms, step, rows, row, &panels) }
-}
-
-/// Writes `from` [rows, columns] to `to` [columns, rows]; both hold them.
-pub(super) struct Transpose<'a> {
-    pub(super) square: &'a mut Square,
-    pub(super) from: Matrix,
-    pub(super) size: (usize, usize),
-    pub(super) to: Matrix,
-}
-
-impl Kernel for Transpose<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<V: Vector>(self) {
-        let Transpose { square, from, size: (rows, columns), to } = self;
-        for row in (0..rows).step_by(V::LANES) {
-            for column in (0..columns).step_by(V::LANES) {
-                let size = (V::LANES.min(rows - row), V::LANES.min(columns - column));
-                let (from_at, to_at) = (from.row(row).wrapping_add(column), to.row(column).wrapping_add(row));
-                // SAFETY: both matrices hold the patch.
-                unsafe { square.patch::<V>(from_at, from.stride, to_at, to.stride, size) };
-            }
-        }
-    }
 }
 
 /// Copies `len` floats for each step of a chunk, zeros where there are none, from a tensor [B, T, N, len].
