@@ -15,6 +15,7 @@
 mod activation;
 pub mod attention;
 pub mod batch_norm;
+mod bfloat16;
 mod context;
 mod crew;
 pub mod cross_entropy;
@@ -49,6 +50,7 @@ mod team;
 mod testing;
 mod vector;
 
+pub use bfloat16::{Bf16, Number};
 pub use context::Context;
 pub use crew::Crew;
 pub use error::Error;
