@@ -95,6 +95,16 @@ export interface CsvTable {
   columns: Array<CsvColumn>
 }
 
+/** Whether the first CUDA device runs our kernels; makes it ready if need be. */
+export declare function cudaKernels(): CudaKernels
+
+/** Whether the first CUDA device runs our kernels. */
+export interface CudaKernels {
+  ready: boolean
+  /** The device, or why it does not. */
+  text: string
+}
+
 /** What random numbers follow from. */
 export interface Drawing {
   keyLow: number

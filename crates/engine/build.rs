@@ -1,8 +1,17 @@
 //! Compiles the C++ shim against the libtorch that torch-sys found.
 use std::path::Path;
 
-const FILES: &[&str] =
-    &["allocator.cpp", "autograd.cpp", "convolution.cpp", "elementwise.cpp", "kernels.cpp", "optimizer.cpp", "platform.cpp", "program.cpp"];
+const FILES: &[&str] = &[
+    "allocator.cpp",
+    "autograd.cpp",
+    "convolution.cpp",
+    "cuda.cpp",
+    "elementwise.cpp",
+    "kernels.cpp",
+    "optimizer.cpp",
+    "platform.cpp",
+    "program.cpp",
+];
 
 fn main() {
     println!("cargo:rerun-if-changed=shim");

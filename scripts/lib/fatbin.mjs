@@ -58,7 +58,8 @@ function sources(folder) {
     .sort()
 }
 
-async function nvccOrWord() {
+/** nvcc, or nothing and a line that says why. */
+export async function nvccOrWord() {
   try {
     return await ensureNvcc()
   } catch (error) {

@@ -82,6 +82,7 @@ async function nativePart(): Promise<Finding[]> {
       { name: 'kernels', ok: true, text: `${isa}; those of libtorch: ${info.capability}` },
       { name: 'threads', ok: info.threads >= 1, text: String(info.threads) },
       cuda(info),
+      cudaKernels(native().cudaKernels()),
       await computing(),
     ]
   } catch (error) {
@@ -104,6 +105,13 @@ function cuda(info: { cuda: boolean; cudaDevices: number } | undefined): Finding
     ok: !asked || info?.cuda === true,
     text: `${devices}; ${driver ?? 'no NVIDIA driver'}${advice}`,
   }
+}
+
+/** Whether our kernels run on CUDA. Where they do not, nothing is wrong: operations of libtorch compute the same there. */
+function cudaKernels({ ready, text }: { ready: boolean; text: string }): Finding {
+  const own = 'lstm, gru, rnn, scans, highway and residual norm in float32 and bfloat16'
+  const otherwise = 'operations of libtorch compute everything on CUDA'
+  return { name: 'cuda kernels', ok: true, text: ready ? `${text}: ${own}` : `not in use: ${text}; ${otherwise}` }
 }
 
 /** The driver and the devices as NVIDIA's own tool gives them. */

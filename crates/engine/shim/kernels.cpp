@@ -10,6 +10,8 @@
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/GradMode.h>
 #include <algorithm>
+#include <array>
+#include <memory>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
@@ -49,6 +51,12 @@ void qt_pool_give_back(void *buffer);
 char *qt_kernel_plan(const qt_call *call, qt_plan *plan);
 char *qt_kernel_forward(const qt_call *call, const qt_tensor *outputs, const qt_tensor *reserve);
 char *qt_kernel_backward(const qt_call *call, const qt_tensor *outputs, const qt_tensor *doutputs, const qt_tensor *reserve, const qt_tensor *dinputs);
+// The C face of src/cuda/face.rs: tensors, null where absent. `made`: the outputs and after them what a training pass saves; then the gradients.
+char *qt_cuda_forward(int64_t kernel, const Tensor *const *inputs, size_t count, const double *attributes, size_t attributes_count, bool training,
+                      Tensor **made);
+char *qt_cuda_backward(int64_t kernel, const Tensor *const *inputs, size_t count, const double *attributes, size_t attributes_count,
+                       const Tensor *const *outputs, const Tensor *const *grads, const Tensor *const *reserve, size_t reserve_count,
+                       const bool *wanted, Tensor **made);
 }
 
 namespace {
@@ -158,6 +166,20 @@ qt_tensor view(const Tensor &tensor) {
   return {data, tensor.sizes().data(), tensor.dim()};
 }
 
+std::vector<const Tensor *> handles(at::TensorList tensors) {
+  std::vector<const Tensor *> all;
+  for (const Tensor &tensor : tensors) all.push_back(tensor.defined() ? &tensor : nullptr);
+  return all;
+}
+
+// What src/cuda has made. It makes at most so many outputs and reserves.
+constexpr size_t most_made = 8;
+
+Tensor taken(Tensor *made) {
+  std::unique_ptr<Tensor> owner(made);
+  return made == nullptr ? Tensor() : *made;
+}
+
 std::vector<qt_tensor> views(at::TensorList tensors) {
   std::vector<qt_tensor> all;
   for (const Tensor &tensor : tensors) all.push_back(view(tensor));
@@ -202,6 +224,7 @@ struct Call {
 
   // The outputs, and after them the reserve if one is wanted.
   variable_list forward(bool training) const {
+    if (!inputs[0].device().is_cpu()) return forward_on_device(training);
     check();
     variable_list out;
     auto type = inputs[0].scalar_type();
@@ -221,6 +244,32 @@ struct Call {
     return out;
   }
 
+  variable_list forward_on_device(bool training) const {
+    std::array<Tensor *, most_made> made{};
+    variable_list out;
+    auto error = qt_cuda_forward(&kernel - kernels, handles(inputs).data(), inputs.size(), attributes.data(), attributes.size(), training, made.data());
+    for (Tensor *tensor : made)
+      if (tensor != nullptr) out.push_back(taken(tensor));
+    raise(error);
+    return out;
+  }
+
+  variable_list backward_on_device(const variable_list &outputs, const variable_list &grads, const variable_list &reserve, const std::vector<bool> &wanted) const {
+    std::vector<Tensor *> made(inputs.size());
+    std::unique_ptr<bool[]> want(new bool[wanted.size()]);
+    std::copy(wanted.begin(), wanted.end(), want.get());
+    auto error = qt_cuda_backward(&kernel - kernels, handles(inputs).data(), inputs.size(), attributes.data(), attributes.size(), handles(outputs).data(),
+                                  handles(grads).data(), handles(reserve).data(), reserve.size(), want.get(), made.data());
+    variable_list out;
+    for (Tensor *tensor : made) out.push_back(taken(tensor));
+    raise(error);
+    return out;
+  }
+
+  static bool on_device(const variable_list &grads) {
+    return std::any_of(grads.begin(), grads.end(), [](const Tensor &grad) { return grad.defined() && !grad.device().is_cpu(); });
+  }
+
   static at::ScalarType type_of(const variable_list &grads) {
     for (const Tensor &grad : grads)
       if (grad.defined()) return grad.scalar_type();
@@ -228,7 +277,8 @@ struct Call {
   }
 
   // The gradients of the inputs, as far as wanted. May use up the reserve.
-  variable_list backward(const variable_list &outputs, const variable_list &grads, const Tensor &reserve, const std::vector<bool> &wanted) const {
+  variable_list backward(const variable_list &outputs, const variable_list &grads, const variable_list &reserve, const std::vector<bool> &wanted) const {
+    if (on_device(grads)) return backward_on_device(outputs, grads, reserve, wanted);
     variable_list incoming, out(inputs.size());
     for (const Tensor &grad : grads) incoming.push_back(grad.defined() ? grad.contiguous() : grad);
     bool together = kernel.always;
@@ -242,7 +292,7 @@ struct Call {
     }
     with(false, type_of(incoming), [&](const qt_call &call) {
       auto results = views(outputs), gradients = views(incoming), dinputs = views(out);
-      auto kept = view(reserve);
+      auto kept = view(reserve.empty() ? Tensor() : reserve[0]);
       raise(qt_kernel_backward(&call, results.data(), gradients.data(), &kept, dinputs.data()));
     });
     if (kernel.twin >= 0) out[static_cast<size_t>(kernel.twin)] = out[0];
@@ -272,8 +322,8 @@ struct Node : torch::autograd::Function<Node> {
     auto out = call.forward(true);
     ctx->saved_data["kernel"] = static_cast<int64_t>(kernel - kernels);
     ctx->saved_data["attributes"] = attributes;
-    ctx->saved_data["reserve"] = out.back();
-    out.pop_back();
+    ctx->saved_data["reserve"] = variable_list(out.begin() + static_cast<std::ptrdiff_t>(kernel->outputs), out.end());
+    out.resize(kernel->outputs);
     // Weights as they were given: their packed forms are found by them.
     auto saved = only(*kernel, kernel->saved & ~kernel->packed, call.inputs);
     for (size_t i = 0; i < saved.size(); ++i)
@@ -303,14 +353,15 @@ struct Node : torch::autograd::Function<Node> {
     }
     Call call(kernel, inputs, attributes);
     variable_list outputs(inputs_end, saved.end());
-    Tensor reserve;
+    variable_list reserve;
     auto kept = ctx->saved_data.find("reserve");
     if (kept != ctx->saved_data.end()) {
-      reserve = kept->second.toTensor();
+      reserve = kept->second.toTensorVector();
       if (kernel.scratch) ctx->saved_data.erase(kept);
     } else {
       // A second pass over a graph that was kept: what the first one used up is computed again.
-      reserve = call.forward(true).back();
+      reserve = call.forward(true);
+      reserve.erase(reserve.begin(), reserve.begin() + static_cast<std::ptrdiff_t>(kernel.outputs));
     }
     std::vector<bool> wanted(call.inputs.size());
     for (size_t i = 0; i < places.size(); ++i) wanted[static_cast<size_t>(places[i])] = ctx->needs_input_grad(i);
@@ -370,6 +421,8 @@ TORCH_LIBRARY(quarterturn, m) {
 }
 
 TORCH_LIBRARY_IMPL(quarterturn, CPU, m) { implement(m); }
+
+TORCH_LIBRARY_IMPL(quarterturn, CUDA, m) { implement(m); }
 
 TORCH_LIBRARY_IMPL(quarterturn, Autograd, m) { implement(m); }
 

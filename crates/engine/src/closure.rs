@@ -93,7 +93,8 @@ unsafe fn give(tensors: Vec<Option<Tensor>>, slots: *mut *mut C_tensor, count: u
     Ok(())
 }
 
-fn answer(run: impl FnOnce() -> Result<(), Fault>) -> *mut c_char {
+/// Runs a body for the shim; a fault becomes text that the shim frees.
+pub fn answer(run: impl FnOnce() -> Result<(), Fault>) -> *mut c_char {
     let Err(fault) = crate::panics::contained(run) else {
         return std::ptr::null_mut();
     };

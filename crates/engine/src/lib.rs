@@ -7,6 +7,7 @@ mod call;
 mod checkpoint_file;
 mod closure;
 mod crew;
+mod cuda;
 mod decode;
 mod device;
 mod effort;
@@ -30,6 +31,7 @@ mod slots;
 mod staging;
 mod threads;
 
+pub use cuda::status as cuda_kernels;
 pub use environment::{Environment, LoadedFile, LoadedTensor, Payload, Reply, Sink};
 pub use error::{Code, Failure, Fault};
 pub use memory::trim;

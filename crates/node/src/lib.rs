@@ -109,6 +109,23 @@ pub fn info() -> napi::Result<Info> {
     })
 }
 
+/// Whether the first CUDA device runs our kernels.
+#[napi(object)]
+pub struct CudaKernels {
+    pub ready: bool,
+    /// The device, or why it does not.
+    pub text: String,
+}
+
+/// Whether the first CUDA device runs our kernels; makes it ready if need be.
+#[napi]
+pub fn cuda_kernels() -> napi::Result<CudaKernels> {
+    contained(|| {
+        let (ready, text) = engine::cuda_kernels();
+        Ok(CudaKernels { ready, text })
+    })
+}
+
 /// Returns memory that is kept for speed to the system.
 #[napi]
 pub fn trim() {

@@ -10,6 +10,7 @@ import {
   like,
   needFloat,
   needKernels,
+  needKernelsHere,
   needLengths,
   needRank,
   needSameDType,
@@ -19,7 +20,7 @@ import {
 export const nonlinearities = { tanh: 0, relu: 1 } as const
 export type Nonlinearity = keyof typeof nonlinearities
 
-/** Whose arithmetic: our kernels (float32 on the CPU; elsewhere libtorch's are used all the same), or libtorch's own. */
+/** Whose arithmetic: our kernels (float32 and bfloat16 on the CPU; elsewhere libtorch's are used all the same), or libtorch's own. */
 export const implementations = { quarterturn: 0, libtorch: 1 } as const
 export type Implementation = keyof typeof implementations
 
@@ -179,5 +180,7 @@ function needState(state: Input, shape: Shape, form: string, name: string, what:
 function needOurs(x: Meta, implementation: Implementation, weightHr: Input, name: string, what: string): void {
   if (implementation === 'libtorch') throw refuseLibtorch(name, what)
   if (weightHr !== undefined) throw refuseProjection(name, what)
-  needKernels(x, name, `input with ${what}`)
+  // On CUDA our kernels know lengths, in the sizes that they reach; the engine says where they do not.
+  if (what === 'lengths') needKernelsHere(x, name, `input with ${what}`, true)
+  else needKernels(x, name, `input with ${what}`, true)
 }

@@ -1,6 +1,6 @@
 //! The C face of the kernels, for `shim/kernels.cpp`: pointers become slices, panics and refusals become text.
 use super::view::View;
-use super::{Call, KERNELS, MOST_OUTPUTS, Packed, Refused};
+use super::{Call, Kernel, MOST_OUTPUTS, Packed, Refused};
 use crate::panics;
 use quarterturn_kernels::{Buffer, Pool};
 use std::ffi::{CString, c_char};
@@ -37,11 +37,10 @@ pub struct CPlan {
 
 impl CCall {
     unsafe fn call(&self) -> Refused<Call<'_>> {
-        let kernel = usize::try_from(self.kernel).ok().and_then(|number| KERNELS.get(number)).copied();
         // SAFETY: the shim's arrays are as long as it says.
         unsafe {
             Ok(Call {
-                kernel: kernel.ok_or("there is no such kernel")?,
+                kernel: Kernel::numbered(self.kernel).ok_or("there is no such kernel")?,
                 float64: self.float64,
                 attributes: array(self.attributes, self.attributes_count),
                 inputs: array(self.inputs, self.inputs_count),

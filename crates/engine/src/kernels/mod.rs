@@ -58,7 +58,7 @@ const MOST_OUTPUTS: usize = 3;
 
 impl Kernel {
     /// As in the schema.
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Kernel::Lstm => "lstm",
             Kernel::Gru => "gru",
@@ -76,7 +76,12 @@ impl Kernel {
         }
     }
 
-    fn outputs(self) -> usize {
+    /// By its number in `shim/kernels.cpp`.
+    pub fn numbered(number: i64) -> Option<Kernel> {
+        usize::try_from(number).ok().and_then(|number| KERNELS.get(number)).copied()
+    }
+
+    pub fn outputs(self) -> usize {
         match self {
             Kernel::Lstm | Kernel::LstmStack => 3,
             Kernel::Highway | Kernel::ResidualMlp | Kernel::CrossEntropy => 1,

@@ -1,6 +1,7 @@
-//! The recurrences, one layer and direction each, and the residual kernels. Ours where our kernels reach (float32 on the CPU), libtorch's
+//! The recurrences, one layer and direction each, and the residual kernels. Ours where our kernels reach (float32 and bfloat16 on the CPU, `cuda`), libtorch's
 //! elsewhere and on request; for those, backwards in time is: turn the time axis, run, turn the output.
 use crate::call::{Call, Outputs, size};
+use crate::cuda;
 use crate::error::{Code, Fault};
 use crate::kernels::few_rows::{self, Cell};
 use crate::kernels::{self, Kernel};
@@ -40,13 +41,17 @@ fn nothing(x: &Tensor, h: &Tensor) -> Result<Tensor, Fault> {
 }
 
 /// Whether our kernels compute this: unless libtorch was asked for. Of float64 they have only the slow reference, so libtorch computes it
-/// where it can.
-fn ours(call: &Call, libtorch: bool, only_ours: bool) -> Result<bool, Fault> {
+/// where it can. Attributes are the kernel's.
+fn ours(call: &Call, kernel: Kernel, attributes: &[f64], libtorch: bool, only_ours: bool) -> Result<bool, Fault> {
     let x = call.input(0)?;
     let (kind, here) = (x.f_kind()?, x.device() == Device::Cpu);
-    let reached = here && (kind == Kind::Float || (kind == Kind::Double && only_ours));
+    let reached = if here {
+        kind == Kind::Float || (kind == Kind::Double && only_ours)
+    } else {
+        !libtorch && cuda::reaches(kernel, &call.inputs, attributes)
+    };
     if only_ours && (libtorch || !reached) {
-        let message = format!("{}: lengths and recompute need our kernels: float32 or float64 on the CPU", call.op.name());
+        let message = format!("{}: lengths and recompute need our kernels: float32, bfloat16 or float64 on the CPU", call.op.name());
         return Err(Fault::new(if here { Code::Dtype } else { Code::Device }, message));
     }
     Ok(!libtorch && reached)
@@ -56,8 +61,9 @@ fn ours(call: &Call, libtorch: bool, only_ours: bool) -> Result<bool, Fault> {
 pub fn lstm(call: &mut Call) -> Outputs {
     let (reverse, libtorch, recompute) = (call.attributes.flag()?, call.attributes.flag()?, call.attributes.number()?);
     let projection = call.optional(8);
-    if ours(call, libtorch || projection.is_some(), recompute > 0.0 || call.optional(7).is_some())? {
-        return kernels::run(Kernel::Lstm, &call.inputs, &[number(reverse), recompute]);
+    let attributes = [number(reverse), recompute];
+    if ours(call, Kernel::Lstm, &attributes, libtorch || projection.is_some(), recompute > 0.0 || call.optional(7).is_some())? {
+        return kernels::run(Kernel::Lstm, &call.inputs, &attributes);
     }
     let (x, h, c) = (call.input(0)?, call.input(1)?, call.input(2)?);
     let (mut weights, biased) = weights(call, 3)?;
@@ -84,11 +90,12 @@ fn simple(call: &mut Call) -> Outputs {
     let (reverse, libtorch) = (call.attributes.flag()?, call.attributes.flag()?);
     let relu = if call.op == Op::Rnn { call.attributes.flag()? } else { false };
     let recompute = call.attributes.number()?;
-    if ours(call, libtorch, recompute > 0.0 || call.optional(6).is_some())? {
-        return match call.op {
-            Op::Gru => kernels::run(Kernel::Gru, &call.inputs, &[number(reverse), recompute]),
-            _ => kernels::run(Kernel::Rnn, &call.inputs, &[number(relu), number(reverse), recompute]),
-        };
+    let (kernel, attributes) = match call.op {
+        Op::Gru => (Kernel::Gru, vec![number(reverse), recompute]),
+        _ => (Kernel::Rnn, vec![number(relu), number(reverse), recompute]),
+    };
+    if ours(call, kernel, &attributes, libtorch, recompute > 0.0 || call.optional(6).is_some())? {
+        return kernels::run(kernel, &call.inputs, &attributes);
     }
     let (x, h) = (call.input(0)?, call.input(1)?);
     let (weights, biased) = weights(call, 2)?;
@@ -137,7 +144,7 @@ pub fn kernel(call: &mut Call, kernel: Kernel) -> Outputs {
 
 /// By our kernel where it reaches, else by operations of libtorch.
 fn computed(kernel: Kernel, inputs: &[Option<&Tensor>], attributes: &[f64]) -> Outputs {
-    if inputs.first().copied().flatten().is_none_or(|x| x.device() == Device::Cpu) {
+    if inputs.first().copied().flatten().is_none_or(|x| x.device() == Device::Cpu) || cuda::reaches(kernel, inputs, attributes) {
         return kernels::run(kernel, inputs, attributes);
     }
     let flag = |place: usize| attributes.get(place).is_some_and(|&word| word != 0.0);
