@@ -14,6 +14,7 @@ pub mod device;
 #[cfg(feature = "emulation")]
 pub mod emulation;
 mod error;
+pub mod highway;
 mod launch;
 pub mod linear;
 pub mod recurrent;
