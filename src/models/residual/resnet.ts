@@ -97,26 +97,34 @@ export class ResNet extends nn.Module {
 
   /** [N, C, H, W], floats from 0 to 1 or whole numbers to 255 → logits [N, labels]; with blocks left out, in another order, or cut for gradients. */
   forward(images: Tensor, options: WalkOptions = {}): Tensor {
-    return scope(() => this.trace(images, options).logits)
+    return scope(() => this.#walked(images, options))
   }
 
   /** `forward`, and the stream: the input of each block that was run, and the output of the last, for gradients and norms along depth. */
   trace(images: Tensor, options: WalkOptions = {}): { logits: Tensor; stream: Tensor[] } {
+    const stream: Tensor[] = []
+    return { logits: this.#walked(images, options, stream), stream }
+  }
+
+  #walked(images: Tensor, options: WalkOptions, stream?: Tensor[]): Tensor {
     const walk = checkWalk(this.blocks, options)
     let x = this.#stem(this.#normalised(images))
-    const stream = [x]
+    stream?.push(x)
     const absent: Block[] = []
     for (const { block, run, path } of walk) {
       const left = !run || (this.training && this.#dropped(block))
       if (left && run) absent.push(block)
       const forward = (value: Tensor): Tensor => block.forward(value, path)
       const again = this.training && this.config.checkpoint
-      x = left ? block.skip(x) : again ? checkpoint(forward, x) : forward(x)
-      stream.push(x)
+      const read = x
+      x = left ? block.skip(read) : again ? checkpoint(forward, read) : scope(() => forward(read))
+      // What no later block reads gives its memory to the next, while it is in the caches.
+      if (stream === undefined && x !== read) read.dispose()
+      stream?.push(x)
     }
     if (this.norm !== undefined) x = activated(this.norm, x)
     const logits = this.fc.forward(nn.functional.adaptiveAvgPool2d(x, 1).flatten(1))
-    return { logits: this.training ? withZero(logits, absent) : logits, stream }
+    return this.training ? withZero(logits, absent) : logits
   }
 
   #dropped(block: Block): boolean {
