@@ -5,6 +5,7 @@ import * as nn from '../nn/index.js'
 import { adamW, type OptimizerFactory } from '../optim/index.js'
 import { ahead, type Tensor, tensor } from '../tensor/index.js'
 import { whole } from '../tensor/shape.js'
+import { checkTensor } from '../train/check.js'
 import { Mode } from '../train/mode.js'
 import { checkList, checkString, checkTable, taken } from './check.js'
 import { checkColumns, inputsOf } from './columns.js'
@@ -58,7 +59,9 @@ export abstract class TabularNetwork<C extends Config> extends nn.Module {
 
   /** x [B, inputs] → [B, outputs] */
   forward(x: Tensor): Tensor {
-    const stream = this.blocks.reduce((y: Tensor, block) => block.forward(y), this.embed.forward(x))
+    checkTensor(x, 'x', this.constructor.name)
+    const inputs = x.to(this.head.weight.dtype as 'float32')
+    const stream = this.blocks.reduce((y: Tensor, block) => block.forward(y), this.embed.forward(inputs))
     return this.head.forward(nn.functional.dropout(stream, this.config.dropout, { training: this.training }))
   }
 

@@ -87,7 +87,7 @@ export class TabularRegressor extends TabularNetwork<Config> {
     checkTensor(y, 'y', `${KIND}.loss`)
     const predicted = this.forward(x)
     return {
-      loss: nn.functional.mseLoss(predicted, y),
+      loss: nn.functional.mseLoss(predicted, y.to(predicted.dtype as 'float32')),
       prediction: this.#unscaled(predicted),
       target: this.#unscaled(y),
     }

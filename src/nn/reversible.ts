@@ -153,51 +153,54 @@ function reversibly(module: Reversible, x1: Tensor, x2: Tensor): Tensor[] {
   // Variables that a program takes in become inputs in the order in which they are met first.
   const lifted = (): void => variables.forEach((variable) => void inputId(variable, OP))
 
-  const beside = [seed, seed, ...copies]
-  const forward = made(
-    [x1, x2, ...beside].map(input),
-    ([a, b]) => {
-      lifted()
-      return walk(blocks, a as Tensor, b as Tensor, () => states.push(generator().state()))
-    },
-    2 + beside.length,
-  )
-  const backOpener = made(
-    [seed, seed, seed].map(given),
-    ([t, , packed]) => {
-      lifted()
-      return backward(module, states, t as Tensor, packed as Tensor, variables)
-    },
-    1,
-  )
-  const opener = made([seed, ...variables].map(input), ([t]) => t)
-  const [opened] = record('customGrad', [seed, ...variables.map((variable) => copyOf.get(variable) ?? variable)], {
-    metas: [input(seed)],
-    forward: opener.id,
-    backward: backOpener.id,
-  })
-  const open = new Tensor(opened as never)
-  const all = [x1, x2, open, seed, ...copies, ...variables.map((variable) => moving.get(variable) ?? variable)]
-  const back = made([...all, x1, x2, x1, x2].map(given), (inputs) => {
-    const [, , u, t] = inputs as [Tensor, Tensor, Tensor, Tensor]
-    const own = inputs.slice(4, 4 + copies.length)
-    const packed = stack(inputs.slice(all.length).map((value) => value.detach()))
-    const gradients = grad(u, [t, ...own], { gradient: packed, createGraph: true })
-    const of = new Map(trained.map((variable, i) => [variable, gradients.get(own[i] as Tensor)]))
-    const x = gradients.get(t)
-    return [
-      x.select(0, 0),
-      x.select(0, 1),
-      ...[u, t, ...own].map(nothing),
-      ...variables.map((variable) => of.get(variable) ?? nothing(variable)),
-    ]
-  })
-  const results = record('customGrad', all, { metas: forward.outputs, forward: forward.id, backward: back.id })
-  if (module.modules().some(({ training }) => training))
-    noGrad(() => moving.forEach((value, buffer) => void buffer.assign(value)))
-  for (const program of programs) forget(program)
-  for (const variable of [key, ...copies]) variable.dispose()
-  return results.map((result) => new Tensor(result))
+  try {
+    const beside = [seed, seed, ...copies]
+    const forward = made(
+      [x1, x2, ...beside].map(input),
+      ([a, b]) => {
+        lifted()
+        return walk(blocks, a as Tensor, b as Tensor, () => states.push(generator().state()))
+      },
+      2 + beside.length,
+    )
+    const backOpener = made(
+      [seed, seed, seed].map(given),
+      ([t, , packed]) => {
+        lifted()
+        return backward(module, states, t as Tensor, packed as Tensor, variables)
+      },
+      1,
+    )
+    const opener = made([seed, ...variables].map(input), ([t]) => t)
+    const [opened] = record('customGrad', [seed, ...variables.map((variable) => copyOf.get(variable) ?? variable)], {
+      metas: [input(seed)],
+      forward: opener.id,
+      backward: backOpener.id,
+    })
+    const open = new Tensor(opened as never)
+    const all = [x1, x2, open, seed, ...copies, ...variables.map((variable) => moving.get(variable) ?? variable)]
+    const back = made([...all, x1, x2, x1, x2].map(given), (inputs) => {
+      const [, , u, t] = inputs as [Tensor, Tensor, Tensor, Tensor]
+      const own = inputs.slice(4, 4 + copies.length)
+      const packed = stack(inputs.slice(all.length).map((value) => value.detach()))
+      const gradients = grad(u, [t, ...own], { gradient: packed, createGraph: true })
+      const of = new Map(trained.map((variable, i) => [variable, gradients.get(own[i] as Tensor)]))
+      const x = gradients.get(t)
+      return [
+        x.select(0, 0),
+        x.select(0, 1),
+        ...[u, t, ...own].map(nothing),
+        ...variables.map((variable) => of.get(variable) ?? nothing(variable)),
+      ]
+    })
+    const results = record('customGrad', all, { metas: forward.outputs, forward: forward.id, backward: back.id })
+    if (module.modules().some(({ training }) => training))
+      noGrad(() => moving.forEach((value, buffer) => void buffer.assign(value)))
+    return results.map((result) => new Tensor(result))
+  } finally {
+    for (const program of programs) forget(program)
+    for (const variable of [key, ...copies]) variable.dispose()
+  }
 }
 
 /** From the last block to the first: the inputs of each, and what the gradients of its outputs make of them and of its parameters. */

@@ -69,6 +69,14 @@ describe('TabularRegressor', () => {
     expect(await model.predict(data.Table.of({ size: [2], kind: ['z'] }))).toHaveLength(1)
   })
 
+  it('trains and predicts in float64', async () => {
+    const model = models.TabularRegressor.of(table, { target: 'price' }).to('float64')
+    await train.fit(model, model.loader(table, { seed: 1 }), { epochs: 2, progress: false })
+    const [wide] = await model.predict(table)
+    const [narrow] = await model.to('float32').predict(table)
+    expect(wide).toBeCloseTo(narrow as number, 2)
+  })
+
   it('refuses what does not fit', async () => {
     const of = (options: { target: string; inputs?: string[] }) => models.TabularRegressor.of(table, options)
     expect(() => of({ target: 'price', inputs: ['price'] })).toThrow(/cannot be an input/)

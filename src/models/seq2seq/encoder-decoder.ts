@@ -36,7 +36,7 @@ import { TransformerNetwork } from './transformer.js'
  *
  * The encoder's last states (h and c of every layer) are all that the decoder knows of the source, unless it attends to it. With `cell` it is made of
  * GRUs, minLSTMs, a Transformer or any two carriers of `axis`; `EncoderDecoder.paper` is the system of 2014 in its size. Padding at the end of a
- * source counts for nothing; on CUDA and in bfloat16 recurrences read it, before the source, as if it were symbols.
+ * source counts for nothing; on CUDA recurrences read it, before the source, as if it were symbols.
  *
  * @example
  * const pairs = ['ab', 'ba', 'abba'].map((word) => ({ source: [...word], target: [...word.toUpperCase()] }))

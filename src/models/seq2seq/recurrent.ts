@@ -32,10 +32,10 @@ export class RecurrentNetwork implements Network {
   }
 
   read(symbols: Tensor, lengths: Tensor): Read {
-    const { device, dtype } = this.#source.weight
+    const { device } = this.#source.weight
     const options = { folded: fold(this.#source, this.encoder), residual: this.#residual }
     // Where the kernels are not ours, padding is read: before the source, whose end is then the end.
-    const ours = device === 'cpu' && dtype !== 'bfloat16'
+    const ours = device === 'cpu'
     const { output, state } = ours
       ? readSymbols(this.#source, this.encoder, symbols, undefined, { ...options, lengths })
       : readSymbols(this.#source, this.encoder, shifted(symbols, lengths, 'front'), undefined, options)

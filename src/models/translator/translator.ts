@@ -204,7 +204,7 @@ export class Translator extends nn.Module {
   }
 
   /** log p(target | source) of each, in nats: of the symbols that the codec cuts it into, and `<EOS>`. */
-  score(sources: readonly string[], targets: readonly string[]): Promise<number[]> {
+  async score(sources: readonly string[], targets: readonly string[]): Promise<number[]> {
     const op = `${KIND}.score`
     const [of, into] = [checkList(sources, 'sources', op), checkList(targets, 'targets', op)]
     if (of.length !== into.length) throw bad('targets', `as many as sources, ${of.length}`, into.length, op)
@@ -219,7 +219,7 @@ export class Translator extends nn.Module {
   }
 
   /** e to the mean cross entropy per symbol of the targets, `<EOS>` among them. */
-  perplexity(pairs: readonly TextPair[]): Promise<number> {
+  async perplexity(pairs: readonly TextPair[]): Promise<number> {
     return this.model.perplexity(this.#pairs(pairs, `${KIND}.perplexity`))
   }
 
