@@ -69,20 +69,20 @@ export function depth(given: Partial<DepthSettings> = {}): Study<DepthSettings> 
 function verdicts(mean: Mean): string[] {
   const loss = (kind: Kind, layers: number): number => mean(`${kind}, ${layers}`, LOSS)
   const rank = (kind: Kind, layers: number): number => mean(`${kind}, ${layers}`, 'effective rank before')
-  const best = Math.min(
-    ...(['highway, b = -1', 'highway, b = -3', 'highway, b = -5'] as const).map((k) => loss(k, 100)),
-  )
+  const highway = (layers: number): number =>
+    Math.min(...(['highway, b = -1', 'highway, b = -3', 'highway, b = -5'] as const).map((k) => loss(k, layers)))
+  const grown = (of: (layers: number) => number): string => `${of(10).toPrecision(2)} and ${of(100).toPrecision(2)}`
+  const plain = (layers: number): number => loss('plain', layers)
+  const residual = (layers: number): number => loss('residual', layers)
   return [
-    claim(loss('plain', 10) < 0.3, `the control trains: loss ${loss('plain', 10).toPrecision(2)}`),
+    claim(plain(10) < 0.3, `the control trains: loss ${plain(10).toPrecision(2)}`),
+    claim(plain(100) > 2 * plain(10), `a plain net of 100 layers trains far worse than one of 10: ${grown(plain)}`),
+    claim(residual(100) < 1.1 * residual(10), `a residual one does not: ${grown(residual)}`),
+    claim(highway(100) < 1.1 * highway(10), `nor a highway, its gates nearly shut at first: ${grown(highway)}`),
     claim(
-      loss('plain', 100) > 10 * loss('plain', 10),
-      `a plain net of 100 layers does not: ${loss('plain', 100).toPrecision(2)}`,
+      plain(100) > 100 * highway(100),
+      `at 100 layers a plain net has a hundred times the loss of a highway: ${(plain(100) / highway(100)).toFixed(1)} times`,
     ),
-    claim(
-      loss('residual', 100) < loss('plain', 100) / 10,
-      `a residual one does: ${loss('residual', 100).toPrecision(2)}`,
-    ),
-    claim(best < loss('plain', 100) / 10, `and a highway: ${best.toPrecision(2)}`),
     claim(
       rank('plain', 100) < 5 && rank('residual', 100) > 15,
       `before training few directions come through 100 plain layers (effective rank ${rank('plain', 100).toFixed(1)}), and many through residual ones (${rank('residual', 100).toFixed(1)})`,

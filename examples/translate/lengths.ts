@@ -25,7 +25,7 @@ export function lengths(given: Partial<LengthSettings> = {}): Study<LengthSettin
   return {
     name: 'seq2seq-lengths',
     title: 'Training time against length',
-    about: `A training step (loss, gradients, AdamW) of batches that all have ${settings.symbols} symbols on each side, at lengths from ${LENGTHS[0]} to ${LENGTHS.at(-1)}: the work of a recurrence and of a scan is the same at every length, that of attention grows with it. What a recurrence loses is the batch: at length ${LENGTHS.at(-1)} a step along time has ${Math.max(1, Math.floor(settings.symbols / (LENGTHS.at(-1) as number)))} rows, and there are ${LENGTHS.at(-1)} of them, one after another. The jump of the recurrences at 128 or 256 steps is another thing: in a fresh model the gradient from the encoder’s last state falls below 10⁻³⁸ on its way back, and arithmetic with such numbers (denormal ones) is ten times slower. One thread, processor time, medians of ${settings.steps} steps; points are lengths ${LENGTHS.join(', ')}.`,
+    about: `A training step (loss, gradients, AdamW) of batches that all have ${settings.symbols} symbols on each side, at lengths from ${LENGTHS[0]} to ${LENGTHS.at(-1)}: the work of a recurrence and of a scan is the same at every length, that of attention grows with it. What a recurrence loses is the batch: at length ${LENGTHS.at(-1)} a step along time has ${Math.max(1, Math.floor(settings.symbols / (LENGTHS.at(-1) as number)))} rows, and there are ${LENGTHS.at(-1)} of them, one after another. One thread, processor time, medians of ${settings.steps} steps; points are lengths ${LENGTHS.join(', ')}.`,
     settings,
     variants: Object.fromEntries(COMPARED.map((system) => [system, (seed) => timed(system, seed, settings)])),
     figure: (mean) => ({
