@@ -209,10 +209,22 @@ function byProducts(op: string, sizes: Sizes, opponent: string, goals: Record<Mo
 const EVEN = { inference: 1, train: 1 }
 const SCAN: Sizes = [1024, 16, 256]
 const LOOP = `${EAGER}, a loop over unbind with addcmul`
+const UNBOUND = `${EAGER}, a loop over unbind`
+const DELTA: Sizes = [1024, 4, 4, 64]
+const SLSTM: Sizes = [128, 16, 256]
+const CHUNKED = `${EAGER}, chunks of 32 by solve_triangular`
 const others: Row[] = [
   ...byMemory('scan', SCAN, LOOP, { inference: 13, train: 15 }, { inference: 3, train: 8 }),
   ...byMemory('mingru', SCAN, LOOP, EVEN, { inference: 3, train: 9 }),
   ...byMemory('minlstm', SCAN, LOOP, EVEN, { inference: 4, train: 12 }),
+  // T x B x N x E
+  ...byProducts('delta', DELTA, CHUNKED, EVEN, 6 * DELTA.reduce((product, size) => product * size, 1) * 64),
+  // T x B x H, 4 heads
+  ...byProducts('slstm', SLSTM, UNBOUND, EVEN, 2 * 4 * SLSTM.reduce((product, size) => product * size, 1) * 64),
+  ...byMemory('paragru', SCAN, UNBOUND, EVEN, { inference: 4, train: 12 }),
+  ...byMemory('paralstm', SCAN, UNBOUND, EVEN, { inference: 4, train: 14 }),
+  // Ours both ways; one row, for which Newton’s method is meant.
+  ...byMemory('paragru-newton', [4096, 1, 64], 'ours, step by step', EVEN, { inference: 4, train: 12 }),
   // N x D x F
   ...byProducts('residual-mlp', [4096, 256, 1024], EAGER, { inference: 1.35, train: 1.2 }, 4 * 4096 * 256 * 1024).map(
     (row) => ({ ...row, compiled: true }),

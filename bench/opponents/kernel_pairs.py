@@ -140,6 +140,105 @@ def minlstm(ops, sizes):
     return Pair(lambda: ops.minlstm(p), theirs, [p])
 
 
+def chunked_delta(q, k, v, beta, chunk=32):
+    """The WY form of Yang et al. 2024 by batched products: [B, N, T, E]. T is a multiple of the chunk."""
+    batch, heads, time, width = q.shape
+    q, k, v = (x.reshape(batch, heads, time // chunk, chunk, -1) for x in (q, k, v))
+    beta = beta.reshape(batch, heads, time // chunk, chunk, 1)
+    m = torch.eye(chunk) + (beta * k @ k.transpose(-1, -2)).tril(-1)
+    solved = torch.linalg.solve_triangular(m, torch.cat([beta * v, beta * k], -1), upper=False, unitriangular=True)
+    u, w = solved.split([v.shape[-1], width], -1)
+    p = (q @ k.transpose(-1, -2)).tril()
+    state, outputs = q.new_zeros(batch, heads, width, v.shape[-1]), []
+    for q_c, k_c, u_c, w_c, p_c in zip(*(x.unbind(2) for x in (q, k, u, w, p))):
+        u_c = u_c - w_c @ state
+        outputs.append(q_c @ state + p_c @ u_c)
+        state = state + k_c.transpose(-1, -2) @ u_c
+    return torch.stack(outputs, 2).reshape(batch, heads, time, -1), state
+
+
+def delta(ops, sizes):
+    time, batch, heads, width = sizes
+    training = torch.is_grad_enabled()
+    q, v = tensor(batch, time, heads, width), tensor(batch, time, heads, width)
+    k = functional.normalize(torch.randn(batch, time, heads, width), dim=-1).requires_grad_(training)
+    beta = torch.rand(batch, time, heads).requires_grad_(training)
+
+    def theirs():
+        y, state = chunked_delta(*(x.transpose(1, 2) for x in (q, k, v)), beta.transpose(1, 2))
+        return y.transpose(1, 2), state
+
+    return Pair(lambda: ops.delta_rule(q, k, v, beta), theirs, [q, k, v, beta])
+
+
+def slstm(ops, sizes):
+    """Four heads."""
+    time, batch, hidden = sizes
+    size = hidden // 4
+    x, weight = tensor(batch, time, 4 * hidden), tensor(4 * hidden, size, scale=hidden**-0.5)
+
+    def theirs():
+        # [heads, E, 4·E], so that all heads are one batched product.
+        blocks = weight.reshape(4, 4, size, size).permute(1, 3, 0, 2).reshape(4, size, 4 * size)
+        shared = x.reshape(batch, time, 4, 4, size).permute(1, 3, 0, 2, 4).reshape(time, 4, batch, 4 * size)
+        h = c = n = m = x.new_zeros(4, batch, size)
+        steps = []
+        for x_t in shared.unbind(0):
+            i, f, z, o = torch.baddbmm(x_t, h, blocks).chunk(4, -1)
+            kept = functional.logsigmoid(f) + m
+            m = torch.maximum(kept, i)
+            i, f = torch.exp(i - m), torch.exp(kept - m)
+            c, n = torch.addcmul(f * c, i, torch.tanh(z)), torch.addcmul(i, f, n)
+            h = torch.sigmoid(o) * c / n
+            steps.append(h)
+        y = torch.stack(steps, 0).permute(2, 0, 1, 3).reshape(batch, time, hidden)
+        return y, torch.stack([part.transpose(0, 1).reshape(batch, hidden) for part in (h, c, n, m)])
+
+    return Pair(lambda: ops.slstm(x, weight), theirs, [x, weight])
+
+
+def paragru(ops, sizes):
+    time, batch, hidden = sizes
+    p, weight = tensor(batch, time, 3 * hidden), tensor(3, hidden, scale=hidden**-0.5)
+
+    def theirs():
+        a_z, a_r, a_c = weight.unbind(0)
+        h, steps = torch.zeros(batch, hidden), []
+        for p_t in p.unbind(1):
+            p_z, p_r, p_c = p_t.chunk(3, -1)
+            z, r = torch.sigmoid(torch.addcmul(p_z, a_z, h)), torch.sigmoid(torch.addcmul(p_r, a_r, h))
+            h = torch.lerp(h, torch.tanh(torch.addcmul(p_c, a_c, r * h)), z)
+            steps.append(h)
+        return torch.stack(steps, 1), h
+
+    return Pair(lambda: ops.paragru(p, weight), theirs, [p, weight])
+
+
+def paragru_newton(ops, sizes):
+    """Ours both ways."""
+    time, batch, hidden = sizes
+    p, weight = tensor(batch, time, 3 * hidden), tensor(3, hidden, scale=hidden**-0.5)
+    return Pair(lambda: ops.paragru(p, weight, None, None, True), lambda: ops.paragru(p, weight), [p, weight])
+
+
+def paralstm(ops, sizes):
+    time, batch, hidden = sizes
+    p, weight = tensor(batch, time, 3 * hidden), tensor(5, hidden, scale=hidden**-0.5)
+
+    def theirs():
+        a_f, a_g, a_o, q_f, q_o = weight.unbind(0)
+        h, c, steps = torch.zeros(batch, hidden), torch.zeros(batch, hidden), []
+        for p_t in p.unbind(1):
+            p_f, p_g, p_o = p_t.chunk(3, -1)
+            f = torch.sigmoid(torch.addcmul(torch.addcmul(p_f, a_f, h), q_f, c))
+            c = torch.lerp(torch.tanh(torch.addcmul(p_g, a_g, h)), c, f)
+            h = torch.sigmoid(torch.addcmul(torch.addcmul(p_o, a_o, h), q_o, c)) * torch.tanh(c)
+            steps.append(h)
+        return torch.stack(steps, 1), h, c
+
+    return Pair(lambda: ops.paralstm(p, weight), theirs, [p, weight])
+
+
 def highway(ops, sizes):
     rows, width, layers = sizes
     x = tensor(rows, width)
@@ -191,6 +290,11 @@ PAIRS = {
     "scan": scan,
     "mingru": mingru,
     "minlstm": minlstm,
+    "delta": delta,
+    "slstm": slstm,
+    "paragru": paragru,
+    "paragru-newton": paragru_newton,
+    "paralstm": paralstm,
     "highway": highway,
     "residual-norm": residual_norm,
     "residual-mlp": residual_mlp,

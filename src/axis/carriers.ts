@@ -3,12 +3,14 @@ import { attention } from './attention.js'
 import { gridLSTM, recurrentHighway } from './both.js'
 import type { Carrier } from './carrier.js'
 import { longConvolution } from './convolution.js'
+import { deltaNet } from './delta-net.js'
 import * as depth from './depth.js'
 import * as diagonal from './diagonal.js'
 import * as gated from './gated.js'
 import * as linear from './linear.js'
 import * as matrix from './matrix.js'
 import * as mixing from './mixing.js'
+import * as own from './own-gates.js'
 import * as plain from './plain.js'
 
 /** A way to carry on: by name, the carriers along time and along depth; where one of the two has none, why. */
@@ -39,6 +41,8 @@ export const carriers: readonly TableRow[] = [
       gru: gated.gru,
       janet: gated.janet,
       minGRU: linear.minGRU,
+      paraGRU: own.paraGRU,
+      paraLSTM: own.paraLSTM,
       coupledLSTM: () => gated.lstm({ coupled: true }),
     },
     depth: { highway: depth.highway, gruOverDepth: gated.gru },
@@ -49,6 +53,7 @@ export const carriers: readonly TableRow[] = [
       lstm: gated.lstm,
       peepholeLSTM: () => gated.lstm({ peepholes: true }),
       minLSTM: linear.minLSTM,
+      sLSTM: own.sLSTM,
       ssm: diagonal.ssm,
     },
     depth: { fullHighway: depth.fullHighway, lstmOverDepth: gated.lstm },
@@ -64,6 +69,7 @@ export const carriers: readonly TableRow[] = [
     time: {
       gatedLinearAttention: matrix.gatedLinearAttention,
       linearAttention: matrix.linearAttention,
+      deltaNet,
       retention: matrix.retention,
     },
     depth: { hyperConnections: mixing.hyperConnections },

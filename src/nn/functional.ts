@@ -16,13 +16,16 @@ export type { Reduction } from '../tensor/ops/loss.js'
 export type { Nonlinearity } from '../tensor/ops/recurrent.js'
 export * from './activation.js'
 export * from './convolution.js'
+export * from './delta-rule.js'
 export * from './gated-scan.js'
 export * from './loss.js'
+export { type DiagonalOptions, paraGRU, paraLSTM, type Solver } from './para.js'
 export * from './recurrence.js'
 export * from './residual.js'
 export { rotary } from './rotary.js'
 export * from './scaled-dot-product-attention.js'
 export type { HiddenState, Lengths, ScanOptions } from './sequence.js'
+export * from './slstm.js'
 
 // ---- Linear, embedding, normalisation ------------------------------------------------------------------------------
 

@@ -17,10 +17,14 @@ interface Kind {
   /** Width of the output. */
   width: number
   keys: string[]
+  /** Of the state-to-state weights, where they are not those of torch. */
+  rows?: number
+  columns?: number
 }
 
 const dense = ['weight_ih', 'weight_hh', 'bias_ih', 'bias_hh']
 const minimal = ['weight_ih', 'bias_ih']
+const diagonal = ['weight_ih', 'weight_hh', 'bias_ih']
 const P = 3
 
 const kinds: Record<string, Kind> = {
@@ -52,6 +56,18 @@ const kinds: Record<string, Kind> = {
     make: (options, size = I) => new nn.MinLSTM(size, H, { ...f64, positive: true, ...options }) as unknown as Net,
     ...{ gates: 3, op: 'minLSTM', width: H, keys: minimal },
   },
+  ParaGRU: {
+    make: (options, size = I) => new nn.ParaGRU(size, H, { ...f64, ...options }) as unknown as Net,
+    ...{ gates: 3, op: 'paraGRU', width: H, keys: diagonal, rows: 3 },
+  },
+  ParaLSTM: {
+    make: (options, size = I) => new nn.ParaLSTM(size, H, { ...f64, ...options }) as unknown as Net,
+    ...{ gates: 3, op: 'paraLSTM', width: H, keys: diagonal, rows: 5 },
+  },
+  SLSTM: {
+    make: (options, size = I) => new nn.SLSTM(size, H, { ...f64, numHeads: 2, ...options }) as unknown as Net,
+    ...{ gates: 4, op: 'sLSTM', width: H, keys: diagonal, rows: 4 * H, columns: H / 2 },
+  },
 }
 
 const run = (net: Net, x: Tensor, state?: State) => net.forward(x, state as never)
@@ -76,7 +92,7 @@ const map = (state: State, fn: (part: Tensor) => Tensor): State =>
 
 beforeEach(() => void manualSeed(2))
 
-describe.each(Object.entries(kinds))('%s', (_, { make, gates, op, width, keys }) => {
+describe.each(Object.entries(kinds))('%s', (_, { make, gates, op, width, keys, rows, columns = H }) => {
   const deep = { numLayers: 2, bidirectional: true }
 
   test('shapes and keys are those of torch', () => {
@@ -90,7 +106,8 @@ describe.each(Object.entries(kinds))('%s', (_, { make, gates, op, width, keys })
     )
     expect(shapes.weight_ih_l0).toEqual([gates * H, I])
     expect(shapes.weight_ih_l1_reverse).toEqual([gates * H, 2 * width])
-    if (keys.includes('weight_hh')) expect(shapes.weight_hh_l1).toEqual([gates * H, width])
+    if (rows !== undefined) expect(shapes.weight_hh_l1).toEqual([rows, columns])
+    else if (keys.includes('weight_hh')) expect(shapes.weight_hh_l1).toEqual([gates * H, width])
     if (keys.includes('weight_hr')) expect(shapes.weight_hr_l1).toEqual([P, H])
     expect(shapes.bias_ih_l1_reverse).toEqual([gates * H])
   })

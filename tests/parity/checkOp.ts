@@ -3,9 +3,12 @@ import { readFileSync } from 'node:fs'
 import { type Device, type DType, type GradOptions, grad, Tensor, tensor, Variable } from 'quarterturn'
 import { expect } from 'vitest'
 import { fromBfloat16, isDType, isFloat } from '../../src/tensor/dtype.js'
+import { deltaRule } from '../../src/tensor/ops/delta-rule.js'
+import { diagonal } from '../../src/tensor/ops/diagonal.js'
 import { gatedScan } from '../../src/tensor/ops/gated-scan.js'
 import type { OpName } from '../../src/tensor/ops/index.js'
 import { residual } from '../../src/tensor/ops/residual.js'
+import { slstm } from '../../src/tensor/ops/slstm.js'
 import { type Meta, record } from '../../src/tensor/record.js'
 import { elements, type Shape } from '../../src/tensor/shape.js'
 import { expectClose, finiteDifference } from '../tolerances.js'
@@ -69,7 +72,16 @@ export async function numbersOf(x: Tensor): Promise<number[]> {
 /** What only our kernels compute: on the CPU. */
 function isOurs({ op, inputs, attributes = {} }: Case): boolean {
   const withLengths = ['lstm', 'gru', 'rnn'].includes(op) && inputs.some((input) => input.startsWith('int64'))
-  return withLengths || 'recompute' in attributes || op in gatedScan || op in residual || op.endsWith('Stack')
+  return (
+    withLengths ||
+    'recompute' in attributes ||
+    op in gatedScan ||
+    op in deltaRule ||
+    op in diagonal ||
+    op in slstm ||
+    op in residual ||
+    op.endsWith('Stack')
+  )
 }
 
 /** Checks one case on a device, in each of its dtypes. */

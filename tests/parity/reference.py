@@ -257,6 +257,66 @@ def min_lstm(x, a):
     return over_time(step, p.shape[1], [zeros_for(p, state, p.shape[2] // 3)], lengths, a["reverse"])
 
 
+def delta_rule(x, a):
+    """Step by step, all heads at once."""
+    query, key, value, beta, decay, state, lengths = x
+    batch, steps, heads, width = key.shape
+    state = key.new_zeros(batch, heads, width, value.shape[3]) if state is None else state
+    outputs = [None] * steps
+    for t in reversed(range(steps)) if a["reverse"] else range(steps):
+        kept = state if decay is None else state * decay[:, t, :, None, None]
+        error = value[:, t] - torch.einsum("bnev,bne->bnv", kept, key[:, t])
+        new = kept + torch.einsum("bn,bne,bnv->bnev", beta[:, t], key[:, t], error)
+        real = (torch.tensor(True) if lengths is None else t < lengths).reshape(-1, 1, 1, 1)
+        state = torch.where(real, new, state)
+        outputs[t] = torch.where(real[..., 0], torch.einsum("bnev,bne->bnv", new, query[:, t]), 0)
+    return (torch.stack(outputs, 1) if steps else value[:, :0].clone(), state.clone())
+
+
+def para_gru(x, a):
+    p, weight, state, lengths = x
+
+    def step(t, h):
+        z, r, c = p[:, t].chunk(3, 1)
+        z, r = torch.sigmoid(z + weight[0] * h), torch.sigmoid(r + weight[1] * h)
+        return [(1 - z) * h + z * torch.tanh(c + weight[2] * r * h)]
+
+    return over_time(step, p.shape[1], [zeros_for(p, state, p.shape[2] // 3)], lengths, a["reverse"])
+
+
+def para_lstm(x, a):
+    p, weight, hidden, cell, lengths = x
+
+    def step(t, h, c):
+        f, g, o = p[:, t].chunk(3, 1)
+        f = torch.sigmoid(f + weight[0] * h + weight[3] * c)
+        c = f * c + (1 - f) * torch.tanh(g + weight[1] * h)
+        return [torch.sigmoid(o + weight[2] * h + weight[4] * c) * torch.tanh(c), c]
+
+    width = p.shape[2] // 3
+    return over_time(step, p.shape[1], [zeros_for(p, hidden, width), zeros_for(p, cell, width)], lengths, a["reverse"])
+
+
+def s_lstm(x, a):
+    read, weight, state, lengths = x
+    width, size = read.shape[2] // 4, weight.shape[1]
+    heads = width // size if size else 0
+    state = read.new_zeros(4, read.shape[0], width) if state is None else state
+    blocks = weight.reshape(4, heads, size, size)
+
+    def step(t, h, c, n, m):
+        shared = torch.einsum("bne,gnue->bgnu", h.reshape(-1, heads, size), blocks).reshape(-1, 4 * width)
+        i, f, z, o = (read[:, t] + shared).chunk(4, 1)
+        kept = F.logsigmoid(f) + m
+        most = torch.maximum(kept, i)
+        i, f = torch.exp(i - most), torch.exp(kept - most)
+        c, n = f * c + i * torch.tanh(z), f * n + i
+        return [torch.sigmoid(o) * c / n, c, n, most]
+
+    y, *last = over_time(step, read.shape[1], list(state), lengths, a["reverse"])
+    return y, torch.stack(last)
+
+
 def highway(x, a):
     y, weights, biases = x
     for k, weight in enumerate(weights):
@@ -420,6 +480,10 @@ REFERENCE = {
     "gatedScan": gated_scan,
     "minGRU": min_gru,
     "minLSTM": min_lstm,
+    "deltaRule": delta_rule,
+    "paraGRU": para_gru,
+    "paraLSTM": para_lstm,
+    "sLSTM": s_lstm,
     "highway": highway,
     "residualNorm": residual_norm,
     "residualMLP": residual_mlp,

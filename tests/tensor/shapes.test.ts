@@ -367,6 +367,12 @@ property(
     await allAgree('gatedScan', [x, x, zeros([b, i]), lengths], { reverse })
     await allAgree('minGRU', [zeros([b, t, 2 * h]), state], { reverse, positive: true })
     await allAgree('minLSTM', [zeros([b, t, 3 * h]), undefined, lengths], { reverse, positive: false })
+    const diagonal = { reverse, newton: t % 2 === 0 }
+    await allAgree('paraGRU', [zeros([b, t, 3 * h]), zeros([3, h]), state, lengths], diagonal)
+    await allAgree('paraLSTM', [zeros([b, t, 3 * h]), zeros([5, h]), undefined, state], diagonal)
+    await allAgree('sLSTM', [zeros([b, t, 8 * h]), zeros([8 * h, h]), zeros([4, b, 2 * h]), lengths], { reverse })
+    const [keys, values, gates] = [zeros([b, t, 2, i]), zeros([b, t, 2, h]), zeros([b, t, 2])]
+    await allAgree('deltaRule', [keys, keys, values, gates, gates, zeros([b, 2, i, h]), lengths], { reverse })
   },
 )
 

@@ -1,5 +1,5 @@
 // Our kernels as libtorch operations with gradients: quarterturn::lstm, gru, rnn, scan, mingru, minlstm, highway, residual_norm, residual_mlp,
-// lstm_stack, gru_stack, cross_entropy, batch_norm; float32 and float64 on the CPU. The arithmetic is in crates/kernels, reached through src/kernels; here are dispatch and one autograd node
+// lstm_stack, gru_stack, cross_entropy, batch_norm, delta_rule, paragru, paralstm, slstm; float32 and float64 on the CPU. The arithmetic is in crates/kernels, reached through src/kernels; here are dispatch and one autograd node
 // for all of them.
 // The library that holds this also loads into Python: torch.ops.load_library(path), torch.ops.quarterturn.lstm(...).
 #include "common.h"
@@ -40,7 +40,7 @@ struct qt_call {
 };
 struct qt_output {
   int64_t dims; // -1: as the first input
-  int64_t sizes[3];
+  int64_t sizes[4];
 };
 struct qt_plan {
   qt_output outputs[3];
@@ -136,6 +136,16 @@ const Kernel kernels[] = {
     {"batch_norm(Tensor x, Tensor? residual=None, Tensor? weight=None, Tensor? bias=None, bool relu=False, float eps=1e-5) -> "
      "(Tensor, Tensor statistics)",
      2, 0, bits({1, 2, 3}), bits({0, 2, 3}), bits({0, 1}), -1, -1, false, false, -1, -1, 1},
+    {"delta_rule(Tensor query, Tensor key, Tensor value, Tensor beta, Tensor? decay=None, Tensor? state_0=None, Tensor? lengths=None, "
+     "bool reverse=False) -> (Tensor, Tensor)",
+     2, 0, bits({4, 5}), bits({0, 1, 2, 3, 4, 5, 6}), 0, 6, -1, false, true},
+    {"paragru(Tensor p, Tensor weight, Tensor? h_0=None, Tensor? lengths=None, bool newton=False, bool reverse=False) -> (Tensor, Tensor)",
+     2, 0, bits({2}), bits({0, 1, 2, 3}), bits({0}), 3, -1, false, true},
+    {"paralstm(Tensor p, Tensor weight, Tensor? h_0=None, Tensor? c_0=None, Tensor? lengths=None, bool newton=False, bool reverse=False) -> "
+     "(Tensor, Tensor, Tensor)",
+     3, 0, bits({2, 3}), bits({0, 1, 2, 3, 4}), bits({0}), 4, -1, false, true},
+    {"slstm(Tensor x, Tensor weight, Tensor? state_0=None, Tensor? lengths=None, bool reverse=False) -> (Tensor, Tensor)",
+     2, 0, bits({2}), bits({0, 1, 2, 3}), bits({0}), 3, -1, false, true},
 };
 
 std::string name_of(const Kernel &kernel) { return std::string(kernel.schema, strchr(kernel.schema, '(')); }

@@ -53,6 +53,7 @@ ops! {
     CosineEmbeddingLoss "cosineEmbeddingLoss", TripletMarginLoss "tripletMarginLoss",
     Lstm "lstm", Gru "gru", Rnn "rnn", LstmStack "lstmStack", GruStack "gruStack",
     GatedScan "gatedScan", MinGru "minGRU", MinLstm "minLSTM", MinGruCell "minGRUCell", MinLstmCell "minLSTMCell",
+    DeltaRule "deltaRule", ParaGru "paraGRU", ParaLstm "paraLSTM", SLstm "sLSTM",
     Highway "highway", ResidualNorm "residualNorm", ResidualMlp "residualMLP",
     Grad "grad", ForeachAdd "foreachAdd", ForeachScale "foreachScale", ForeachNorm "foreachNorm",
     ForeachClip "foreachClip", Sgd "sgd", Adam "adam", AdamW "adamw",

@@ -3,6 +3,8 @@ import { attention } from './attention.js'
 import { control } from './control.js'
 import { convolutions } from './convolution.js'
 import { create } from './create.js'
+import { deltaRule } from './delta-rule.js'
+import { diagonal } from './diagonal.js'
 import { elementwise } from './elementwise.js'
 import { gatedScan } from './gated-scan.js'
 import { linalg } from './linalg.js'
@@ -13,6 +15,7 @@ import { reduce } from './reduce.js'
 import { residual } from './residual.js'
 import { select } from './select.js'
 import { shape } from './shape.js'
+import { slstm } from './slstm.js'
 import type { OpSpec } from './spec.js'
 
 export const ops = {
@@ -20,6 +23,8 @@ export const ops = {
   ...control,
   ...convolutions,
   ...create,
+  ...deltaRule,
+  ...diagonal,
   ...elementwise,
   ...gatedScan,
   ...linalg,
@@ -30,6 +35,7 @@ export const ops = {
   ...residual,
   ...select,
   ...shape,
+  ...slstm,
 }
 
 export type OpName = keyof typeof ops

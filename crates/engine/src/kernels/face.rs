@@ -25,7 +25,7 @@ pub struct CCall {
 #[repr(C)]
 pub struct COutput {
     dims: i64,
-    sizes: [i64; 3],
+    sizes: [i64; 4],
 }
 
 /// `qt_plan`.

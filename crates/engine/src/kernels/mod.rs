@@ -1,11 +1,14 @@
 //! Our kernels as libtorch operations: which there are, how the interpreter runs them, and (in [`face`]) how the shim reaches them.
 mod batch_norm;
 mod cross_entropy;
+mod delta_rule;
 mod dense;
+mod diagonal;
 mod face;
 pub mod few_rows;
 mod linear;
 mod residual;
+mod slstm;
 mod stack;
 mod view;
 
@@ -35,9 +38,13 @@ pub enum Kernel {
     GruStack,
     CrossEntropy,
     BatchNorm,
+    DeltaRule,
+    ParaGru,
+    ParaLstm,
+    Slstm,
 }
 
-const KERNELS: [Kernel; 13] = [
+const KERNELS: [Kernel; 17] = [
     Kernel::Lstm,
     Kernel::Gru,
     Kernel::Rnn,
@@ -51,6 +58,10 @@ const KERNELS: [Kernel; 13] = [
     Kernel::GruStack,
     Kernel::CrossEntropy,
     Kernel::BatchNorm,
+    Kernel::DeltaRule,
+    Kernel::ParaGru,
+    Kernel::ParaLstm,
+    Kernel::Slstm,
 ];
 
 /// The most outputs that a kernel has.
@@ -73,6 +84,10 @@ impl Kernel {
             Kernel::GruStack => "gru_stack",
             Kernel::CrossEntropy => "cross_entropy",
             Kernel::BatchNorm => "batch_norm",
+            Kernel::DeltaRule => "delta_rule",
+            Kernel::ParaGru => "paragru",
+            Kernel::ParaLstm => "paralstm",
+            Kernel::Slstm => "slstm",
         }
     }
 
@@ -83,7 +98,7 @@ impl Kernel {
 
     pub fn outputs(self) -> usize {
         match self {
-            Kernel::Lstm | Kernel::LstmStack => 3,
+            Kernel::Lstm | Kernel::LstmStack | Kernel::ParaLstm => 3,
             Kernel::Highway | Kernel::ResidualMlp | Kernel::CrossEntropy => 1,
             _ => 2,
         }
@@ -219,6 +234,9 @@ impl<'a> Call<'a> {
             Kernel::LstmStack | Kernel::GruStack => stack::plan(self),
             Kernel::CrossEntropy => cross_entropy::plan(self),
             Kernel::BatchNorm => batch_norm::plan(self),
+            Kernel::DeltaRule => delta_rule::plan(self),
+            Kernel::ParaGru | Kernel::ParaLstm => diagonal::plan(self),
+            Kernel::Slstm => slstm::plan(self),
         }
     }
 
@@ -232,6 +250,9 @@ impl<'a> Call<'a> {
             Kernel::LstmStack | Kernel::GruStack => stack::forward(self, packed, outputs, reserve),
             Kernel::CrossEntropy => cross_entropy::forward(self, outputs, reserve),
             Kernel::BatchNorm => batch_norm::forward(self, outputs, reserve),
+            Kernel::DeltaRule => delta_rule::forward(self, outputs, reserve),
+            Kernel::ParaGru | Kernel::ParaLstm => diagonal::forward(self, outputs, reserve),
+            Kernel::Slstm => slstm::forward(self, outputs, reserve),
         }
     }
 
@@ -246,6 +267,9 @@ impl<'a> Call<'a> {
             Kernel::LstmStack | Kernel::GruStack => stack::backward(self, packed, outputs, doutputs, reserve, dinputs),
             Kernel::CrossEntropy => cross_entropy::backward(self, doutputs, reserve, dinputs),
             Kernel::BatchNorm => batch_norm::backward(self, outputs, doutputs, reserve, dinputs),
+            Kernel::DeltaRule => delta_rule::backward(self, doutputs, reserve, dinputs),
+            Kernel::ParaGru | Kernel::ParaLstm => diagonal::backward(self, outputs, doutputs, reserve, dinputs),
+            Kernel::Slstm => slstm::backward(self, outputs, doutputs, reserve, dinputs),
         }
     }
 }
