@@ -1,7 +1,11 @@
 //! How the recurrences without hidden products are launched: scan.cu, mingru.cu, minlstm.cu, all over linear.cuh.
 //!
-//! Supported: every size, float32 and bfloat16. A thread has two units where units are even in number and lie so that two can be read at
-//! once, and where threads are plenty; time is split into parts where they are few.
+//! Supported: every size, float32 and bfloat16, forward and backward, with lengths and in either direction. Training saves nothing but what is there anyway, the
+//! inputs and y: gates are activated again on the way back. The linear map that makes the pre-activations of minGRU and minLSTM, with its
+//! bias, and its gradients are libtorch's.
+//!
+//! A thread has two units where H is even, tensors lie so that both can be read at once, and threads are plenty; time is split into parts, which
+//! costs a second reading, where they are few. Where the product of a over a part leaves float32's range, so does the state, whatever it was.
 
 use crate::{Arguments, Card, Dtype, Error, Launch, Launcher, Shared, View};
 

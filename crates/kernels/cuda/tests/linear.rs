@@ -1,5 +1,8 @@
 //! The laws of the recurrences without hidden products, in the emulation, against the float64 reference.
 
+// The whole file is tests, its helpers too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod common;
 
 use common::{DTYPES, Random, Tensor, assert_close, forward_tolerance, gradient_tolerance, in_all_orders, view, view_of};
@@ -69,15 +72,14 @@ impl Case {
         Call { cell: self.cell, dtype: self.dtype, batch, time, hidden, reverse: self.reverse, lengths }
     }
 
-    /// y, y_n, dy_0 and the gradients of the inputs.
+    /// `y`, `y_n`, `dy_0` and the gradients of the inputs.
     fn run(&self, launcher: &Emulation) -> Result<Vec<Tensor>, Error> {
         let mut case = self.clone();
         let call = case.call();
         let nan = |len: usize| Tensor::nan(self.dtype, len);
         let state = self.shape.batch * self.shape.hidden * self.parts();
         let (mut y, mut y_n, mut dy_0) = (nan(state * self.shape.time), nan(state), nan(state));
-        let mut dinputs = case.inputs.clone();
-        dinputs.iter_mut().for_each(|dinput| *dinput = nan(dinput.values().len()));
+        let mut dinputs: Vec<_> = case.inputs.iter().map(|input| nan(input.values().len())).collect();
         let views = |tensors: &mut [Tensor]| tensors.iter_mut().map(Tensor::view).collect::<Vec<_>>();
         let (inputs, y_0) = (views(&mut case.inputs), view(&mut case.y_0));
         let workspace = || vec![f32::NAN; workspace_len(&launcher.card, &call)];

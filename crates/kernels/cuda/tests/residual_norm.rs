@@ -1,5 +1,8 @@
 //! The laws of residual addition and norm, in the emulation, against the float64 reference.
 
+// The whole file is tests, its helpers too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod common;
 
 use common::{DTYPES, Random, Tensor, assert_close, forward_tolerance, gradient_tolerance, in_all_orders, view, view_of};
