@@ -125,6 +125,7 @@ DEVICE unsigned cluster_rank() {
 }
 /// All threads of the cluster meet; what any wrote to shared or global memory before, all see after.
 DEVICE void sync_cluster() {
+    __syncwarp();  // "aligned" wants the lanes together
     asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
 }
 /// Writes the element of the block `rank` of the cluster that has the place of `shared[i]` here.

@@ -154,11 +154,11 @@ pub struct Plan {
     shape: Shape,
     way: Way,
     /// Blocks that share the units of the same rows, and how many such groups there are.
-    blocks: usize,
-    groups: usize,
-    /// Units of a block, whole tiles, and rows of the batch that a group has at a time, whole tiles of [`MMA_ROWS`].
-    units: usize,
-    rows: usize,
+    pub blocks: usize,
+    pub groups: usize,
+    /// Units of a block, and rows of the batch that a group has at a time.
+    pub units: usize,
+    pub rows: usize,
 }
 
 // As in recurrent.cuh, tile.cuh and group.cuh.
@@ -194,8 +194,22 @@ impl Plan {
         }
         plans.retain(|plan| plan.shared() <= card.shared_bytes && plan.blocks * plan.groups <= card.multiprocessors);
         plans.sort_by(|a, b| a.cycles().total_cmp(&b.cycles()));
+        let mut best: Option<Plan> = None;
         for plan in plans {
-            if launcher.fits(&plan.launch())? {
+            if best.is_some_and(|best| best.cycles() <= plan.cycles()) {
+                break;
+            }
+            let resident = plan.resident(launcher)?;
+            best = [best, resident].into_iter().flatten().min_by(|a, b| a.cycles().total_cmp(&b.cycles()));
+        }
+        Ok(best)
+    }
+
+    /// The same with no more groups than the card can have at once; `None` if it cannot have even one.
+    fn resident(self, launcher: &dyn Launcher) -> Result<Option<Plan>, Error> {
+        for groups in (1..=self.groups).rev() {
+            let plan = Plan { groups, ..self };
+            if launcher.fits(&Launch { cooperative: true, ..plan.launch() })? {
                 return Ok(Some(plan));
             }
         }

@@ -10,8 +10,8 @@ use quarterturn_cuda::{Card, Dtype, Error, View};
 
 pub const DTYPES: [Dtype; 2] = [Dtype::Float32, Dtype::BFloat16];
 
-/// A card with little shared memory and clusters of up to eight blocks, and one without clusters.
-pub const SMALL: Card = Card { compute_capability: 90, multiprocessors: 8, shared_bytes: 80 << 10, max_cluster: 8 };
+/// A card with little shared memory and clusters of up to four blocks, and one without clusters.
+pub const SMALL: Card = Card { compute_capability: 90, multiprocessors: 4, shared_bytes: 64 << 10, max_cluster: 4 };
 pub const SMALL_OLD: Card = Card { compute_capability: 80, max_cluster: 1, ..SMALL };
 
 /// What a kernel may differ from its float64 reference, relative to the largest value compared. bfloat16 has 8 bits, and its roundings add up over time.
