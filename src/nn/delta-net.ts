@@ -7,6 +7,7 @@ import { scope } from '../tensor/scope.js'
 import { sameShape, show, whole } from '../tensor/shape.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Variable } from '../tensor/variable.js'
+import { told } from '../told.js'
 import { deltaRule, type MatrixState, rmsNorm, silu, softplus } from './functional.js'
 import { ones, variable } from './init.js'
 import { Linear, type ParameterOptions } from './linear.js'
@@ -70,7 +71,7 @@ export class DeltaNet extends Module {
       throw new ArgumentError(`${op}: numHeads must be ${expected}, got ${got}`, { op, expected, got })
     }
     if (typeof gated !== 'boolean') {
-      const got = String(gated)
+      const got = told(gated)
       throw new ArgumentError(`${op}: gated must be a boolean, got ${got}`, { op, expected: 'a boolean', got })
     }
     this.gated = gated

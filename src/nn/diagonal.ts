@@ -1,5 +1,6 @@
 // What ParaGRU and ParaLSTM share: a map of the input and a diagonal of the state by layer and direction, and the choice of the solver.
 import { needOptions } from '../tensor/options.js'
+import { whole } from '../tensor/shape.js'
 import type { Variable } from '../tensor/variable.js'
 import { uniform } from './init.js'
 import { isNewton, type Solver } from './para.js'
@@ -28,7 +29,7 @@ export abstract class Diagonal extends Stacked<DiagonalWeights> {
     const name = new.target.name
     const { bias = true, solver = 'sequential', dtype, device } = needOptions(options, name)
     isNewton(solver, name)
-    const bound = 1 / Math.sqrt(hiddenSize)
+    const bound = 1 / Math.sqrt(whole(hiddenSize, 'hiddenSize', name, 1))
     super(inputSize, hiddenSize, options, hiddenSize, (input) => {
       const make = (...shape: number[]): Variable => uniform(shape, -bound, bound, { dtype, device })
       return {
