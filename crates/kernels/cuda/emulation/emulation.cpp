@@ -12,6 +12,9 @@
 #include "fibre.h"
 
 namespace emulation {
+
+__thread const Place* current = nullptr;
+
 namespace {
 
 const Kernel* kernels = nullptr;
@@ -136,6 +139,7 @@ void run_warp(Fibre* fibres, unsigned lanes, uint64_t salt) {
             Fibre& fibre = fibres[nth(i, lanes, salt)];
             if (fibre.done || fibre.parked) continue;
             run.now = &fibre;
+            current = &fibre.place;
             fibre::change(run.scheduler, fibre.context);
             again |= !fibre.done && !fibre.parked;
         }
@@ -173,7 +177,6 @@ void run_team(unsigned first, unsigned count, unsigned cluster) {
         alive = std::any_of(fibres.begin(), fibres.end(), [](const Fibre& fibre) { return !fibre.done; });
         if (alive && !run.failed && run.progress == before) {
             auto stuck = std::find_if(fibres.begin(), fibres.end(), [](const Fibre& fibre) { return !fibre.done; });
-            run.now = &*stuck;
             run.failed = true;
             run.message = "block " + std::to_string(stuck->place.block) + ", thread " + std::to_string(stuck->place.thread) +
                           ": waits for ever, for others that ended or wait elsewhere";
@@ -188,7 +191,6 @@ Kernel::Kernel(const char* name, unsigned threads, size_t arguments, void (*body
     kernels = this;
 }
 
-const Place& place() { return run.now->place; }
 unsigned launched_threads() { return run.launch.block; }
 unsigned launched_blocks() { return run.launch.grid; }
 
@@ -245,12 +247,14 @@ template <typename Multiply>
 void mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], Multiply multiply) {
     Operands mine = {{a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
     emulation::exchange(&mine, sizeof mine);
+    // The lanes' operands, one after the other.
+    auto lanes = static_cast<const unsigned char*>(emulation::of(0));
+    auto of = [&](unsigned lane) { return reinterpret_cast<const Operands*>(lanes + lane * emulation::EXCHANGE); };
     unsigned lane = thread() % WARP;
     for (unsigned i = 0; i < 4; i++) {
         unsigned row = lane / 4 + (i / 2) * 8, column = lane % 4 * 2 + i % 2;
         for (unsigned word = 0; word < 8; word++) {
-            auto left = static_cast<const Operands*>(emulation::of(row % 8 * 4 + word % 4));
-            auto right = static_cast<const Operands*>(emulation::of(column * 4 + word % 4));
+            auto left = of(row % 8 * 4 + word % 4), right = of(column * 4 + word % 4);
             d[i] = multiply(left->a[row / 8 + word / 4 * 2], right->b[word / 4], d[i]);
         }
     }

@@ -48,7 +48,8 @@ struct Kernel {
 struct Place {
     unsigned thread, block, rank;
 };
-const Place& place();
+extern __thread const Place* current;
+inline const Place& place() { return *current; }
 unsigned launched_threads();
 unsigned launched_blocks();
 
