@@ -73,7 +73,9 @@ pub(crate) fn forward_pass<C: DiagonalCell>(
         let split = Split::new(context, shape);
         let memory = context.pool().take(split.tasks * MAX_STATES * split.state_len());
         // SAFETY: the context vouches for the instruction set, the checks for the buffers; tasks write disjoint rows or units.
-        context.parallel().run(split.tasks, &|task| unsafe { context.isa().run(Task { pass: &pass, split, memory: &memory, task }) });
+        context
+            .parallel()
+            .run(split.tasks, &|task| unsafe { context.isa().run(Task { pass: &pass, split, memory: &memory, index: task }) });
     }
     Ok(if solver == Solver::Newton { left } else { 0 })
 }
@@ -101,7 +103,7 @@ struct Task<'a, C> {
     split: Split,
     /// The running states of each task.
     memory: &'a Buffer,
-    task: usize,
+    index: usize,
 }
 
 impl<C: DiagonalCell> Kernel for Task<'_, C> {
@@ -111,8 +113,8 @@ impl<C: DiagonalCell> Kernel for Task<'_, C> {
     unsafe fn run<V: Vector>(self) {
         let Pass { shape, p, y, c, weight, state_0, state_n, .. } = *self.pass;
         let room = self.split.state_len();
-        let start = self.memory.start().wrapping_add(self.task * MAX_STATES * room);
-        for (b, units) in self.split.work(self.task) {
+        let start = self.memory.start().wrapping_add(self.index * MAX_STATES * room);
+        for (b, units) in self.split.work(self.index) {
             if self.pass.done.get(b) == Some(&true) {
                 continue;
             }

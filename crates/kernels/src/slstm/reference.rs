@@ -102,9 +102,8 @@ pub fn backward(shape: &Shape, options: Options, inputs: &Inputs, outputs: &Outp
             for unit in 0..shape.size {
                 dstate[unit][0] += outputs.y.map_or(0.0, |dy| dy[at + unit]);
                 let (dp, d_unit) = step_back(sums[s][unit], states[s][unit], dstate[unit]);
-                for i in 1..STATES {
-                    before[unit][i] = d_unit[i];
-                }
+                // Of h there may be something already, from the units before.
+                before[unit][1..].copy_from_slice(&d_unit[1..]);
                 for (gate, dp) in dp.into_iter().enumerate() {
                     d.x[group.gates_at(r, s) + gate * shape.hidden() + unit] = dp;
                     let row = weight_at(&group, gate, unit);
