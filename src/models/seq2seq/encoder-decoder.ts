@@ -8,7 +8,6 @@ import { checkVocabulary, taken } from '../check.js'
 import { loadFolder, saveFolder } from '../folder.js'
 import type { SearchProblem } from '../search.js'
 import { type Attention, attentionOf } from './attention.js'
-import { type DecodeOptions, decode, type Hypothesis } from './decode.js'
 import { type Pair, type PairBatch, type PairLoader, type PairLoaderOptions, pairLoader } from './loader.js'
 import { type Encoded, lengthsOf, maskOf, type Network, type Read, type Tensors, turned } from './network.js'
 import {
@@ -23,11 +22,11 @@ import {
 } from './options.js'
 import { RecurrentNetwork } from './recurrent.js'
 import { loadedConfig, type SavedConfig, savedConfig } from './saved.js'
-import { type Candidate, perplexity, type Rescored, rescore, score } from './score.js'
 import { type EncoderDecoderSizes, sizesOf } from './sizes.js'
-import { checkIds, padded, type Symbols, sourceIds, type Writer } from './sources.js'
+import { checkIds, padded, type Symbols, sourceIds } from './sources.js'
 import { StackNetwork } from './stacked.js'
 import { TransformerNetwork } from './transformer.js'
+import { SequenceWriter } from './writer.js'
 
 /**
  * Two separate networks of `numLayers` × `width`, LSTMs by default:
@@ -50,7 +49,7 @@ import { TransformerNetwork } from './transformer.js'
  * console.log(best.symbols.join(' '), Math.exp(best.logProbability), await model.perplexity(pairs))
  * await model.save('capitals')
  */
-export class EncoderDecoder extends nn.Module implements Writer {
+export class EncoderDecoder extends SequenceWriter {
   readonly source: Vocabulary
   readonly target: Vocabulary
   readonly config: EncoderDecoderConfig
@@ -213,39 +212,6 @@ export class EncoderDecoder extends nn.Module implements Writer {
    */
   loader(pairs: readonly Pair[], options: PairLoaderOptions = {}): PairLoader {
     return pairLoader(this, pairs, options)
-  }
-
-  /**
-   * What the model writes for each source, best first: one hypothesis greedily, or `beam` of them by beam search. It goes ahead of training that is
-   * under way, on the weights of that moment.
-   *
-   * @throws ArgumentError for empty sources, unknown symbols and a beam that is not within 1 … target.size − 1; OutOfRangeError for a source over
-   * `maxSource`.
-   */
-  decode(sources: readonly Symbols[], options: DecodeOptions = {}): Promise<Hypothesis[][]> {
-    return decode(this, sources, options)
-  }
-
-  /** log p(target, `<EOS>` | source) of each pair, in nats, in the order of the sources. */
-  score(sources: readonly Symbols[], targets: readonly Symbols[]): Promise<number[]> {
-    return score(this, sources, targets)
-  }
-
-  /** e to the mean cross entropy per target symbol, `<EOS>` among them. */
-  perplexity(pairs: readonly Pair[]): Promise<number> {
-    return perplexity(this, pairs)
-  }
-
-  /**
-   * An n-best list of another system for each source in a new order: by weight · log p(symbols | source) + (1 − weight) · its own score, the even mean
-   * by default, as in 2014 (§3.7).
-   */
-  rescore<C extends Candidate>(
-    sources: readonly Symbols[],
-    nBest: readonly (readonly C[])[],
-    options: { weight?: number } = {},
-  ): Promise<(C & Rescored)[][]> {
-    return rescore(this, sources, nBest, options)
   }
 
   /**

@@ -1,22 +1,18 @@
 // Ensemble: several models that write together, as the 2014 system's five did.
-import * as nn from '../../nn/index.js'
 import { stack, type Tensor } from '../../tensor/index.js'
 import type { Vocabulary } from '../../text/index.js'
 import { checkList, refused } from '../check.js'
 import type { SearchProblem } from '../search.js'
-import { type DecodeOptions, decode, type Hypothesis } from './decode.js'
 import { EncoderDecoder } from './encoder-decoder.js'
-import type { Pair } from './loader.js'
 import type { Tensors } from './network.js'
 import { bad } from './options.js'
-import { type Candidate, perplexity, type Rescored, rescore, score } from './score.js'
-import type { Symbols, Writer } from './sources.js'
+import { SequenceWriter } from './writer.js'
 
 const OP = 'Ensemble'
 
 /**
  * p(y_t | y_<t, x) = mean over the models of p_m(y_t | y_<t, x): the mean of the distributions, not of their logarithms. The models share their
- * vocabularies and may differ in all else. Their parameters stay theirs.
+ * vocabularies and may differ in all else. Their parameters stay theirs. `attention` is refused: each model attends for itself.
  *
  * Errors: `ERR_ARGUMENT` for no models, or vocabularies that differ. Source: Sutskever, Vinyals and Le 2014, §3.6.
  *
@@ -27,7 +23,7 @@ const OP = 'Ensemble'
  * const [[best]] = await both.decode([['a', 'b']], { beam: 2 })
  * const [log] = await both.score([['a', 'b']], [best.symbols])
  */
-export class Ensemble extends nn.Module implements Writer {
+export class Ensemble extends SequenceWriter {
   readonly models: readonly EncoderDecoder[]
   readonly source: Vocabulary
   readonly target: Vocabulary
@@ -71,30 +67,6 @@ export class Ensemble extends nn.Module implements Writer {
         }
       },
     }
-  }
-
-  /** As `EncoderDecoder.decode`, but for attention. */
-  decode(sources: readonly Symbols[], options: DecodeOptions = {}): Promise<Hypothesis[][]> {
-    return decode(this, sources, options)
-  }
-
-  /** As `EncoderDecoder.score`. */
-  score(sources: readonly Symbols[], targets: readonly Symbols[]): Promise<number[]> {
-    return score(this, sources, targets)
-  }
-
-  /** As `EncoderDecoder.perplexity`. */
-  perplexity(pairs: readonly Pair[]): Promise<number> {
-    return perplexity(this, pairs)
-  }
-
-  /** As `EncoderDecoder.rescore`. */
-  rescore<C extends Candidate>(
-    sources: readonly Symbols[],
-    nBest: readonly (readonly C[])[],
-    options: { weight?: number } = {},
-  ): Promise<(C & Rescored)[][]> {
-    return rescore(this, sources, nBest, options)
   }
 }
 
