@@ -15,7 +15,7 @@ export type Solver = 'sequential' | 'newton'
 
 export interface DiagonalOptions extends ScanOptions {
   /**
-   * `'newton'` computes every gate four times, so it pays only where there are several times more threads than rows times units/64.
+   * `'newton'` is some six times the arithmetic, so it pays only where there are more threads than that for each row and 64 units.
    * @default 'sequential'
    */
   solver?: Solver
