@@ -4,6 +4,7 @@
 mod dense;
 mod devices;
 mod face;
+mod highway;
 mod linear;
 mod residual_norm;
 #[cfg(test)]
@@ -54,6 +55,7 @@ impl Call<'_> {
         match self.kernel {
             Kernel::Lstm | Kernel::Gru | Kernel::Rnn => dense::Layer::new(self)?.reaches(),
             Kernel::Scan | Kernel::MinGru | Kernel::MinLstm => linear::Scan::new(self).map(|_| true),
+            Kernel::Highway => highway::Stack::new(self)?.reaches(),
             Kernel::ResidualNorm => residual_norm::reaches(self),
             _ => Ok(false),
         }
@@ -63,6 +65,7 @@ impl Call<'_> {
         match self.kernel {
             Kernel::Lstm | Kernel::Gru | Kernel::Rnn => dense::Layer::new(self)?.forward(training),
             Kernel::Scan | Kernel::MinGru | Kernel::MinLstm => linear::Scan::new(self)?.forward(),
+            Kernel::Highway => highway::Stack::new(self)?.forward(training),
             Kernel::ResidualNorm => residual_norm::forward(self, training),
             _ => Err(self.nowhere()),
         }
@@ -73,6 +76,7 @@ impl Call<'_> {
         match self.kernel {
             Kernel::Lstm | Kernel::Gru | Kernel::Rnn => dense::Layer::new(self)?.backward(given),
             Kernel::Scan | Kernel::MinGru | Kernel::MinLstm => linear::Scan::new(self)?.backward(given),
+            Kernel::Highway => highway::Stack::new(self)?.backward(given),
             Kernel::ResidualNorm => residual_norm::backward(self, given),
             _ => Err(self.nowhere()),
         }

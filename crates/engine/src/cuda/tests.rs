@@ -14,16 +14,25 @@ fn random(shape: &[i64]) -> Tensor {
 
 /// Compares both dtypes with the CPU's kernels in float64. `saved`: the inputs that backward is given, `saved_out` the outputs, as in `shim/kernels.cpp`.
 fn same(kernel: Kernel, inputs: &[Option<Tensor>], attributes: &[f64], saved: &[usize], saved_out: &[usize]) {
-    let exact: Vec<Option<Tensor>> = inputs
-        .iter()
-        .map(|input| input.as_ref().map(|x| if x.kind() == Kind::Double { x.copy().set_requires_grad(true) } else { x.shallow_clone() }))
-        .collect();
-    let outputs = kernels::run(kernel, &exact.iter().map(Option::as_ref).collect::<Vec<_>>(), attributes).unwrap();
-    let seeds: Vec<Tensor> = outputs.iter().map(|output| random(&output.size())).collect();
-    let loss = outputs.iter().zip(&seeds).map(|(output, seed)| (output * seed).sum(None)).reduce(|a, b| a + b).unwrap();
-    let variables: Vec<&Tensor> = exact.iter().flatten().filter(|x| x.requires_grad()).collect();
-    let right = Tensor::run_backward(&[loss], &variables, false, false);
     for (kind, tolerance) in [(Kind::Float, 2e-5), (Kind::BFloat16, 5e-2)] {
+        // From the same numbers, as the dtype has them.
+        let exact: Vec<Option<Tensor>> = inputs
+            .iter()
+            .map(|input| {
+                input.as_ref().map(|x| {
+                    if x.kind() == Kind::Double {
+                        x.to_kind(kind).to_kind(Kind::Double).detach().set_requires_grad(true)
+                    } else {
+                        x.shallow_clone()
+                    }
+                })
+            })
+            .collect();
+        let outputs = kernels::run(kernel, &exact.iter().map(Option::as_ref).collect::<Vec<_>>(), attributes).unwrap();
+        let seeds: Vec<Tensor> = outputs.iter().map(|output| random(&output.size()).to_kind(kind).to_kind(Kind::Double)).collect();
+        let loss = outputs.iter().zip(&seeds).map(|(output, seed)| (output * seed).sum(None)).reduce(|a, b| a + b).unwrap();
+        let variables: Vec<&Tensor> = exact.iter().flatten().filter(|x| x.requires_grad()).collect();
+        let right = Tensor::run_backward(&[loss], &variables, false, false);
         let launcher = Emulation::new(Card::H200);
         let to = |x: &Tensor| if x.kind() == Kind::Double { x.detach().to_kind(kind).contiguous() } else { x.contiguous() };
         let given: Vec<Option<Tensor>> = inputs.iter().map(|input| input.as_ref().map(to)).collect();
@@ -98,6 +107,15 @@ fn scans_equal_the_cpu_both_ways_through_time_with_and_without_lengths_and_state
                 same(kernel, &inputs, attributes, &[0, 1, 2, 3], &[0]);
             }
         }
+    }
+}
+
+#[test]
+fn highway_stacks_equal_the_cpu() {
+    for (relu, layers, width, biased) in [(0.0, 3, 24, true), (1.0, 1, 16, true), (1.0, 2, 40, false)] {
+        let inputs =
+            [Some(random(&[2, 9, width])), Some(random(&[layers, 2 * width, width]) * 0.3), biased.then(|| random(&[layers, 2 * width]))];
+        same(Kernel::Highway, &inputs, &[relu], &[0, 1, 2], &[]);
     }
 }
 
