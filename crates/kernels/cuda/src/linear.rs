@@ -216,10 +216,17 @@ impl Call {
         Ok((std::array::from_fn(columns), N * self.hidden))
     }
 
-    /// Whether two units can be read at once.
-    fn is_even(&self, views: &[View]) -> bool {
+    /// Whether a thread can have two units: two elements of each tensor can be read at once. Those of a complex number always are.
+    fn is_even(&self, views: &[View]) -> Result<bool, Error> {
         let pair = 2 * self.dtype.size() as u64;
-        self.cell.parts() == 1 && self.hidden.is_multiple_of(2) && views.iter().all(|view| view.address.is_multiple_of(pair))
+        let aligned = views.iter().all(|view| view.address.is_multiple_of(pair));
+        match self.cell {
+            Cell::ScanComplex if !aligned => {
+                Err(Error::Shape { op: self.cell.name(), message: format!("complex tensors must begin at multiples of {pair} bytes") })
+            }
+            Cell::ScanComplex => Ok(false),
+            _ => Ok(aligned && self.hidden.is_multiple_of(2)),
+        }
     }
 }
 
@@ -356,7 +363,7 @@ unsafe fn forward_of<const N: usize>(launcher: &dyn Launcher, call: &Call, buffe
     call.check(&[], &[("y_0", y_0), ("y_n", y_n)])?;
     check_workspace(&card, call, workspace)?;
     let (inputs, stride) = call.inputs::<N>(inputs)?;
-    let split = Split::of(&card, call, call.is_even(&[&inputs[..], &[y_0, y, y_n]].concat()));
+    let split = Split::of(&card, call, call.is_even(&[&inputs[..], &[y_0, y, y_n]].concat())?);
     let [pass, totals, ..] = names(call.cell, call.dtype, split.wide > 1);
     let shape = ShapeArguments::new(call, &split);
     let arguments = ForwardArguments { shape, stride: stride as u64, inputs, y_0, y, y_n, maps: workspace };
@@ -375,7 +382,7 @@ unsafe fn backward_of<const N: usize>(launcher: &dyn Launcher, call: &Call, buff
     if stride != dstride {
         return Err(Error::Shape { op: call.cell.name(), message: "the gradients of the inputs must lie as the inputs do".to_owned() });
     }
-    let split = Split::of(&card, call, call.is_even(&[&inputs[..], &dinputs[..], &[y_0, y, dy, dy_n, dy_0]].concat()));
+    let split = Split::of(&card, call, call.is_even(&[&inputs[..], &dinputs[..], &[y_0, y, dy, dy_n, dy_0]].concat())?);
     let [.., pass, totals] = names(call.cell, call.dtype, split.wide > 1);
     let shape = ShapeArguments::new(call, &split);
     let arguments = BackwardArguments { shape, stride: stride as u64, inputs, y_0, y, dy, dy_n, dinputs, dy_0, maps: workspace };

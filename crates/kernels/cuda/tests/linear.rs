@@ -285,3 +285,16 @@ fn a_wrong_size_is_refused() {
     let error = unsafe { forward(&Emulation::new(card(132)), &call, &buffers).unwrap_err() };
     assert_eq!(error.to_string(), "scan: y must hold B*T*H = 24 numbers, got 23");
 }
+
+#[test]
+fn a_complex_number_that_cannot_be_read_at_once_is_refused() {
+    let mut case = Case::new(&mut Random(8), Cell::ScanComplex, Dtype::Float32, Shape { batch: 1, time: 3, hidden: 4 });
+    case.lengths = None;
+    let (call, mut y) = (case.call(), Tensor::nan(Dtype::Float32, 24));
+    let mut inputs: Vec<_> = case.inputs.iter_mut().map(Tensor::view).collect();
+    inputs[1].address += 4;
+    let buffers = Forward { inputs: &inputs, y: y.view(), ..Forward::default() };
+    // SAFETY: refused before anything is read.
+    let error = unsafe { forward(&Emulation::new(card(132)), &call, &buffers).unwrap_err() };
+    assert_eq!(error.to_string(), "scan: complex tensors must begin at multiples of 8 bytes");
+}
