@@ -100,7 +100,7 @@ impl<'a> Layer<'a> {
         Ok(Tensor::f_zeros([plan.workspace_len() as i64], (Kind::Int, self.x.device()))?)
     }
 
-    /// What is added to the input's share, and of the GRU b_hn, which is not.
+    /// What is added to the input's share, and of the GRU `b_hn`, which is not.
     fn biases(&self) -> Result<(Option<Tensor>, Option<Tensor>), Fault> {
         let (Some(hh), true) = (self.bias_hh, self.cell.has_d_hidden) else {
             return Ok((sum(self.bias_ih, self.bias_hh)?, None));

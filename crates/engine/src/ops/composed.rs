@@ -41,7 +41,7 @@ fn candidate(x: &Tensor, positive: bool) -> Result<Tensor, Fault> {
     Ok(x.f_add_scalar(0.5)?.f_where_self(&x.f_ge(0.0)?, &x.f_sigmoid()?)?)
 }
 
-/// y of y_t = a_t y_(t-1) + b_t: after the pass with step d, (a, b) at t maps y at t - 2d to y at t.
+/// y of `y_t = a_t y_(t-1) + b_t`: after the pass with step d, (a, b) at t maps y at t - 2d to y at t.
 fn scanned(a: &Tensor, b: &Tensor, h_0: Option<&Tensor>, lengths: Option<&Tensor>, reverse: bool, kind: Kind) -> Outputs {
     let [batch, time, hidden] = [size(b, 0)?, size(b, TIME)?, size(b, 2)?];
     let h_0 = match h_0 {
