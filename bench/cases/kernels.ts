@@ -34,17 +34,19 @@ interface Row {
   /** glibc told to keep its memory. */
   fed?: boolean
   isa?: Isa
+  /** Of all tensors. @default 'float32' */
+  dtype?: 'float32' | 'bfloat16'
   /** Says what torch.compile makes of PyTorch's side. */
   compiled?: boolean
 }
 
-function id({ op, sizes, mode, fed, isa }: Row): string {
-  return `kernels/${isa === undefined ? '' : `${isa}/`}${op}/float32/${sizes.join('x')}/${mode}${fed ? '/fed' : ''}`
+function id({ op, sizes, mode, fed, isa, dtype = 'float32' }: Row): string {
+  return `kernels/${isa === undefined ? '' : `${isa}/`}${op}/${dtype}/${sizes.join('x')}/${mode}${fed ? '/fed' : ''}`
 }
 
 /** The process of a row: both sides live in it. */
-async function start(context: Context, { op, sizes, mode, fed, isa }: Row) {
-  const options = { op, sizes, train: mode === 'train', addon: ADDON }
+async function start(context: Context, { op, sizes, mode, fed, isa, dtype }: Row) {
+  const options = { op, sizes, train: mode === 'train', addon: ADDON, dtype: dtype ?? 'float32' }
   const env = { ...(fed && FED), ...(isa !== undefined && { QUARTERTURN_ISA: isa }) }
   const peer = await context.python('kernels', options, env)
   return {
@@ -180,6 +182,25 @@ const wavefronts = [[128, 1, 128] as Sizes, ...STACK_GOALS.map(([sizes]) => size
   ),
 )
 const elman = GOALS.map(([sizes, , , , , goal]) => recurrence('elman', sizes, 'train', goal))
+/** bfloat16: goals of inference, training, and training fed. */
+const HALF_GOALS: [sizes: Sizes, lstm: readonly [number, number, number], gru: number][] = [
+  [[128, 16, 128], [1.4, 1.5, 1.5], 2.5],
+  [[1024, 16, 64], [2, 3.2, 2], 8],
+  [[150, 32, 256], [1.1, 1.45, 1.45], 1.8],
+]
+const halves = HALF_GOALS.flatMap(([sizes, [inference, train, trainFed], gru]): Row[] => {
+  const fed = recurrence('lstm', sizes, 'train', trainFed)
+  const fedGru = recurrence('gru', sizes, 'train', gru)
+  const rows = [
+    recurrence('lstm', sizes, 'inference', inference),
+    recurrence('lstm', sizes, 'train', train),
+    { ...fed, fed: true, opponent: `${fed.opponent}, fed` },
+    recurrence('gru', sizes, 'inference', gru),
+    recurrence('gru', sizes, 'train', gru),
+    { ...fedGru, fed: true, opponent: `${fedGru.opponent}, fed` },
+  ]
+  return rows.map((row) => ({ ...row, dtype: 'bfloat16', opponent: row.opponent.replace(EAGER, `${EAGER}, bfloat16`) }))
+})
 const forced = table.map((row): Row => ({ ...row, isa: 'avx2', goal: Number((AVX2_SHARE * row.goal).toPrecision(4)) }))
 const peak = GOALS.filter(([[, B = 0]]) => B >= PEAK_FROM_BATCH).flatMap(([sizes]) =>
   (['lstm', 'gru'] as const).flatMap((op) =>
@@ -240,7 +261,7 @@ const others: Row[] = [
 const LAYER = 'kernels/lstm/float32/128x1x128/inference'
 
 export const cases: BenchCase[] = [
-  ...[...table, ...elman, ...stacks, ...wavefronts, ...others, ...forced].map(againstPyTorch),
+  ...[...table, ...halves, ...elman, ...stacks, ...wavefronts, ...others, ...forced].map(againstPyTorch),
   ...peak.map(againstPeak),
   {
     id: 'kernels/call',

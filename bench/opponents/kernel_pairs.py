@@ -1,4 +1,4 @@
-"""Our operations and PyTorch's for the same function on the same tensors, float32 and batch first. Sizes by letter as in the ids of bench/cases/kernels.ts."""
+"""Our operations and PyTorch's for the same function on the same tensors of the default dtype, batch first. Sizes by letter as in the ids of bench/cases/kernels.ts."""
 
 from dataclasses import dataclass
 from typing import Callable

@@ -1,7 +1,8 @@
 """Our kernels and PyTorch's operations in one process: the addon is loaded as an operator library, so both use one libtorch, one thread team
-and one allocator. float32, batch first, PyTorch eager as it comes.
+and one allocator. Batch first, PyTorch eager as it comes.
 
-Options: threads, addon (its path), op and sizes (see kernel_pairs.py), train (forward and backward; otherwise forward without gradients).
+Options: threads, addon (its path), op and sizes (see kernel_pairs.py), train (forward and backward; otherwise forward without gradients),
+dtype (of all tensors: float32 or bfloat16).
 
 {"check": true} -> {"value": ...}: the largest difference of outputs and gradients, relative to the largest of each; an error if it is too large
 {"time": "ours" | "theirs" | "compiled"} -> {"value": ...}: milliseconds per call
@@ -17,12 +18,14 @@ from common import answer_requests, options
 from kernel_pairs import PAIRS
 
 SECONDS, CALLS = 0.08, 2  # a side of a round lasts at least this long, and as many calls
-TOLERANCE = 1e-4
+TOLERANCE = {"float32": 1e-4, "bfloat16": 0.1}  # PyTorch's own bfloat16 is a few hundredths off
 TICKS = os.sysconf("SC_CLK_TCK")
 
 given = options()
 training = given["train"]
 torch.manual_seed(1)
+dtype = given.get("dtype", "float32")
+torch.set_default_dtype(getattr(torch, dtype))
 torch.set_grad_enabled(training)
 torch.ops.load_library(given["addon"])
 pair = PAIRS[given["op"]](torch.ops.quarterturn, given["sizes"])
@@ -61,7 +64,7 @@ def check():
     if training:
         pairs += zip(sides["ours"](), sides["theirs"](), strict=True)
     worst = max(difference(ours, theirs) for ours, theirs in pairs)
-    if not worst <= TOLERANCE:
+    if not worst <= TOLERANCE[dtype]:
         raise RuntimeError(f"the two sides do not compute the same: they differ by {worst} of the largest value")
     for side in ("ours", "theirs"):
         measure(side)  # starts the team
@@ -116,4 +119,4 @@ def answer(request):
     raise ValueError(f"unknown request {request}")
 
 
-answer_requests("float32, batch first", answer)
+answer_requests(f"{dtype}, batch first", answer)

@@ -15,7 +15,8 @@ export interface MinimalOptions extends ScanOptions {
 /**
  * The gated linear scan, unit by unit: h_t = a_t ⊙ h_(t−1) + b_t.
  *
- * Shapes: a, b [B, T, H] → output [B, T, H], all h_t; state.h [B, H], absent: zeros. float32 and float64 on the CPU; sums in the same dtype.
+ * Shapes: a, b [B, T, H] → output [B, T, H], all h_t; state.h [B, H], absent: zeros. float32, float64 and bfloat16 on the
+ * CPU; sums in the same dtype, of bfloat16 in float32.
  * Gradients for a, b and the state, once. Errors: `ERR_SHAPE`, `ERR_DTYPE`, `ERR_DEVICE`; `ERR_RANGE` for a length outside 0 … T.
  * Not in torch. Source: Martin and Cundy 2018, section 2.2.
  */
@@ -35,8 +36,8 @@ export function gatedScan(
  * ```
  * z = σ(p_z)      c = g(p_c)      h' = (1 − z) ⊙ h + z ⊙ c
  * ```
- * Shapes: p [B, T, 2·H], columns in the order z, c → output [B, T, H]; state.h [B, H], absent: zeros. float32 and float64 on the CPU. Gradients for
- * p and the state, once. Errors: as `gatedScan`. Not in torch. Source: Feng et al. 2024 (Were RNNs All We Needed?), section 3.1.
+ * Shapes: p [B, T, 2·H], columns in the order z, c → output [B, T, H]; state.h [B, H], absent: zeros. float32, float64 and bfloat16 on the CPU. Gradients
+ * for p and the state, once. Errors: as `gatedScan`. Not in torch. Source: Feng et al. 2024 (Were RNNs All We Needed?), section 3.1.
  */
 export function minGRU(
   p: Tensor,
@@ -52,8 +53,8 @@ export function minGRU(
  * ```
  * f = σ(p_f)      i = σ(p_i)      c = g(p_c)      h' = f/(f + i) ⊙ h + i/(f + i) ⊙ c
  * ```
- * Shapes: p [B, T, 3·H], columns in the order f, i, c → output [B, T, H]; state.h [B, H], absent: zeros. float32 and float64 on the CPU. Gradients
- * for p and the state, once. Errors: as `gatedScan`. Not in torch. Source: Feng et al. 2024 (Were RNNs All We Needed?), section 3.2.
+ * Shapes: p [B, T, 3·H], columns in the order f, i, c → output [B, T, H]; state.h [B, H], absent: zeros. float32, float64 and bfloat16 on the CPU.
+ * Gradients for p and the state, once. Errors: as `gatedScan`. Not in torch. Source: Feng et al. 2024 (Were RNNs All We Needed?), section 3.2.
  */
 export function minLSTM(
   p: Tensor,

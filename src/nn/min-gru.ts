@@ -12,7 +12,7 @@ import type { ForwardOptions } from './stacked.js'
  * g(x) = x, or made positive by an option. Shapes: x [B, T, I] → output [B, T, D·H]; state.h [K·D, B, H], absent: zeros. B batch, T time, I input,
  * H hidden, K layers, D directions. Weights and biases start uniform on ±1/√I, as those of `nn.Linear`. Keys: `weight_ih_l0`, `bias_ih_l1_reverse`.
  *
- * float32 and float64 on the CPU. Errors: `ERR_SHAPE`, `ERR_DTYPE`, `ERR_DEVICE` where x or the state does not fit; `ERR_RANGE` for a length outside
+ * float32, float64 and bfloat16 on the CPU. Errors: `ERR_SHAPE`, `ERR_DTYPE`, `ERR_DEVICE` where x or the state does not fit; `ERR_RANGE` for a length outside
  * 0 … T. Beyond the lengths x must be finite: the map reads it too. Not in torch. Source: Feng et al. 2024 (Were RNNs All We Needed?), section 3.1;
  * computed step by step, not in log space.
  *

@@ -11,7 +11,7 @@ import type { ForwardOptions } from './stacked.js'
  * ```
  * g(x) = x, or made positive by an option. Shapes, lengths, start and keys: as `nn.MinGRU`; there is no second state.
  *
- * float32 and float64 on the CPU. Errors: `ERR_SHAPE`, `ERR_DTYPE`, `ERR_DEVICE` where x or the state does not fit; `ERR_RANGE` for a length outside
+ * float32, float64 and bfloat16 on the CPU. Errors: `ERR_SHAPE`, `ERR_DTYPE`, `ERR_DEVICE` where x or the state does not fit; `ERR_RANGE` for a length outside
  * 0 … T. Not in torch. Source: Feng et al. 2024 (Were RNNs All We Needed?), section 3.2; computed step by step, not in log space.
  *
  * @example

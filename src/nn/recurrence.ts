@@ -50,8 +50,8 @@ function attributesOf(options: SequenceOptions, op: string) {
  * One LSTM layer over x [B, T, I] from the state h, c [B, H] (absent: zeros) → output [B, T, H] and the last state. Equations: `nn.LSTM`.
  * With a projection, h and output are P wide.
  *
- * float32 on the CPU by our kernels; float64, bfloat16 and other devices by libtorch; `lengths` and `recompute` by our kernels, in float32 and
- * float64. Errors: `ERR_SHAPE`, `ERR_DTYPE`, `ERR_DEVICE` where an operand does not fit; `ERR_RANGE` for a length outside 0 … T;
+ * float32 and bfloat16 on the CPU by our kernels, sums and the running state in float32; float64 and other devices by libtorch; `lengths` and
+ * `recompute` by our kernels, in all three. Errors: `ERR_SHAPE`, `ERR_DTYPE`, `ERR_DEVICE` where an operand does not fit; `ERR_RANGE` for a length outside 0 … T;
  * `ERR_ARGUMENT` for options that exclude each other. Differs from torch: lengths in place of packed sequences.
  * Source: Hochreiter and Schmidhuber 1997; Gers et al. 2000; projection: Sak et al. 2014.
  */

@@ -13,7 +13,7 @@ import { type Pass, Stacked, type StackedOptions, type StackResult } from './sta
 
 export interface RecurrentOptions extends StackedOptions {
   /**
-   * Whose arithmetic: our kernels (float32 on the CPU; other dtypes and devices use libtorch's all the same), or libtorch's own, as a second
+   * Whose arithmetic: our kernels (float32 and bfloat16 on the CPU; other dtypes and devices use libtorch's all the same), or libtorch's own, as a second
    * opinion and for gradients of gradients of GRU and RNN. @default 'quarterturn'
    */
   implementation?: Implementation
@@ -83,7 +83,7 @@ export abstract class Recurrent extends Stacked<LayerWeights> {
     return undefined
   }
 
-  /** Our kernels run layers and directions side by side, in float32 on the CPU; with `recompute` and elsewhere they follow one another. */
+  /** Our kernels run layers and directions side by side, in float32 on the CPU; with `recompute`, in bfloat16 and elsewhere they follow one another. */
   protected override runTogether(
     x: Tensor,
     state: readonly Tensor[] | undefined,

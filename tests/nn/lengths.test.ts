@@ -163,7 +163,13 @@ describe.each(Object.keys(kinds))('%s', (name) => {
     const { output } = pass()
     expect(output.dtype).toBe('bfloat16')
     const none = lengths.indexOf(0)
-    expect(await output.slice(0, none, none + 1).eq(0).all().item()).toBeTruthy()
+    expect(
+      await output
+        .slice(0, none, none + 1)
+        .eq(0)
+        .all()
+        .item(),
+    ).toBeTruthy()
   })
 })
 

@@ -31,6 +31,7 @@ struct qt_tensor {
 struct qt_call {
   int64_t kernel;
   bool float64;
+  bool bfloat16;
   const double *attributes;
   int64_t attributes_count;
   const qt_tensor *inputs;
@@ -148,6 +149,9 @@ const Kernel kernels[] = {
      2, 0, bits({2}), bits({0, 1, 2, 3}), bits({0}), 3, -1, false, true},
 };
 
+// The first of them, recurrences of one layer and scans, take bfloat16 too.
+constexpr size_t halves = 6;
+
 std::string name_of(const Kernel &kernel) { return std::string(kernel.schema, strchr(kernel.schema, '(')); }
 
 void raise(char *text) {
@@ -164,7 +168,8 @@ Tensor make(at::IntArrayRef sizes, at::ScalarType type) {
   int64_t bytes = c10::multiply_integers(sizes) * static_cast<int64_t>(c10::elementSize(type));
   if (bytes < from || c10::GetCPUAllocator() != c10::GetDefaultCPUAllocator()) return at::empty(sizes, options);
   void *buffer;
-  float *memory = qt_pool_take(bytes / static_cast<int64_t>(sizeof(float)), &buffer);
+  auto size = static_cast<int64_t>(sizeof(float));
+  float *memory = qt_pool_take((bytes + size - 1) / size, &buffer);
   return at::from_blob(memory, sizes, [buffer](void *) { qt_pool_give_back(buffer); }, options);
 }
 
@@ -209,7 +214,8 @@ struct Call {
 
   void check() const {
     auto type = inputs[0].scalar_type();
-    TORCH_CHECK(type == at::kFloat || type == at::kDouble, name_of(kernel), ": must be float32 or float64, got ", type);
+    bool half = type == at::kBFloat16 && static_cast<size_t>(&kernel - kernels) < halves;
+    TORCH_CHECK(type == at::kFloat || type == at::kDouble || half, name_of(kernel), ": must be float32 or float64, got ", type);
     for (size_t i = 0; i < inputs.size(); ++i) {
       if (!inputs[i].defined()) continue;
       TORCH_CHECK(inputs[i].device().is_cpu(), name_of(kernel), ": tensors must be on the CPU");
@@ -228,7 +234,7 @@ struct Call {
     std::unique_lock<std::mutex> lock;
     if (packed.packed) lock = std::unique_lock<std::mutex>(packed.packed->mutex);
     auto all = views(inputs);
-    body(qt_call{&kernel - kernels, type == at::kDouble, attributes.data(), static_cast<int64_t>(attributes.size()), all.data(), static_cast<int64_t>(all.size()),
+    body(qt_call{&kernel - kernels, type == at::kDouble, type == at::kBFloat16, attributes.data(), static_cast<int64_t>(attributes.size()), all.data(), static_cast<int64_t>(all.size()),
                  packed.version, packed.packed ? packed.packed->forms : nullptr});
   }
 

@@ -52,7 +52,7 @@ function minimalCell(name: string, gates: number) {
   return op<MinimalCell>({
     outputs: (inputs) => {
       const [x, h, weight] = [at(inputs, 0), at(inputs, 1), at(inputs, 2)]
-      needKernelsHere(x, name)
+      needKernelsHere(x, name, 'input', true)
       needSameDType(inputs, name)
       const [b, i] = x.shape as [number, number]
       if (x.shape.length !== 2) throw badShape(name, 'input', '[B, I]', x.shape)
@@ -74,7 +74,7 @@ function minimalCell(name: string, gates: number) {
 /** h [B, T, H] and its last step [B, H], from x [B, T, G·H], h0 [B, H] and lengths [B]. */
 function scanned(inputs: readonly Input[], gates: number, name: string, what: string): Meta[] {
   const [x, h0, lengths] = [at(inputs, 0), inputs[1], inputs[2]]
-  needKernelsHere(x, name, what)
+  needKernelsHere(x, name, what, true)
   needSameDType([x, h0], name)
   const form = `[B, T, ${gates === 1 ? '' : gates}H]`
   const [b, t, columns] = x.shape as [number, number, number]

@@ -95,9 +95,10 @@ export function needSameDType(inputs: readonly Input[], op: string): void {
   for (const x of inputs) if (x !== undefined && x.dtype !== first) throw badDType(op, 'every operand', first, x.dtype)
 }
 
-/** What our kernels compute: float32 and, step by step in plain code, float64; on the CPU. */
-export function needKernels(x: Meta, op: string, name = 'input'): void {
-  if (x.dtype !== 'float32' && x.dtype !== 'float64') throw badDType(op, name, 'float32 or float64', x.dtype)
+/** What our kernels compute: float32, some of them bfloat16, and, step by step in plain code, float64; on the CPU. */
+export function needKernels(x: Meta, op: string, name = 'input', bfloat16 = false): void {
+  if (x.dtype !== 'float32' && x.dtype !== 'float64' && !(bfloat16 && x.dtype === 'bfloat16'))
+    throw badDType(op, name, bfloat16 ? 'float32, bfloat16 or float64' : 'float32 or float64', x.dtype)
   if (x.device !== 'cpu') {
     throw new DeviceError(`${op}: ${name} must be on the CPU, where our kernels run, got ${x.device}`, {
       op,
@@ -108,8 +109,8 @@ export function needKernels(x: Meta, op: string, name = 'input'): void {
 }
 
 /** What our kernels compute on the CPU; on another device any float dtype, where operations of libtorch stand in for them. */
-export function needKernelsHere(x: Meta, op: string, name = 'input'): void {
-  if (x.device === 'cpu') needKernels(x, op, name)
+export function needKernelsHere(x: Meta, op: string, name = 'input', bfloat16 = false): void {
+  if (x.device === 'cpu') needKernels(x, op, name, bfloat16)
   else needFloat(x, op, name)
 }
 

@@ -4,7 +4,7 @@ use super::{Call, Kernel, MOST_OUTPUTS, Packed, Plan, Refused, context, copy, re
 use quarterturn_kernels::elman::{self, Nonlinearity};
 use quarterturn_kernels::recurrent::reference::{Inputs, OutputGradients};
 use quarterturn_kernels::recurrent::{Backward, Forward, Layer, Options, Shape, WeightGradients, Weights};
-use quarterturn_kernels::{gru, lstm};
+use quarterturn_kernels::{Bf16, Number, gru, lstm};
 
 /// The place of `c_0` among the inputs of the LSTM.
 const C_0: usize = 2;
@@ -58,7 +58,8 @@ impl Call<'_> {
 }
 
 pub fn plan(call: &Call) -> Refused<Plan> {
-    let Layer { shape, options, .. } = call.layer::<f32>()?;
+    // Of the smallest type: nothing of it is read.
+    let Layer { shape, options, .. } = call.layer::<Bf16>()?;
     let state = Some(vec![shape.batch, shape.hidden]);
     let mut outputs = vec![Some(vec![shape.batch, shape.time, shape.hidden]), state.clone()];
     outputs.extend(call.has_c().then_some(state));
@@ -86,7 +87,20 @@ pub fn forward(call: &Call, packed: &mut Packed, [y, h_n, c_n]: &mut [View; MOST
         copy(c_n, &outputs.c_n);
         return Ok(());
     }
-    let (layer, packed) = (call.layer()?, &mut packed.recurrent);
+    if call.bfloat16 {
+        fast_forward::<Bf16>(call, packed, [y, h_n, c_n], reserve)
+    } else {
+        fast_forward::<f32>(call, packed, [y, h_n, c_n], reserve)
+    }
+}
+
+fn fast_forward<F: Number>(
+    call: &Call,
+    packed: &mut Packed,
+    [y, h_n, c_n]: [&mut View; MOST_OUTPUTS],
+    reserve: Option<&mut [f32]>,
+) -> Refused {
+    let (layer, packed) = (call.layer::<F>()?, &mut packed.recurrent);
     let y = y.write().unwrap_or_default();
     let (h_n, c_n) = (h_n.write(), c_n.write());
     let buffers = Forward { x: call.input(0), h_0: call.optional(1), c_0: call.c_0(), y, h_n, c_n, reserve };
@@ -96,6 +110,18 @@ pub fn forward(call: &Call, packed: &mut Packed, [y, h_n, c_n]: &mut [View; MOST
         _ => elman::forward(&context(), &layer, call.nonlinearity(), packed, buffers),
     }
     .map_err(refused)
+}
+
+/// Gradients by where they belong: absent where there are none and where none is wanted.
+struct Gradients<'a> {
+    y: &'a View,
+    dy: &'a View,
+    dh_n: &'a View,
+    dc_n: Option<&'a View>,
+    dx: &'a mut View,
+    dh_0: &'a mut View,
+    dc_0: &'a mut View,
+    dweights: [&'a mut View; 4],
 }
 
 pub fn backward(
@@ -114,26 +140,41 @@ pub fn backward(
         _ => return Err("inputs are missing".to_owned()),
     };
     let [dweight_ih, dweight_hh, dbias_ih, dbias_hh, ..] = dweights else { return Err("weights are missing".to_owned()) };
+    let dweights = [dweight_ih, dweight_hh, dbias_ih, dbias_hh];
+    let gradients = Gradients { y, dy, dh_n, dc_n: rest.first(), dx, dh_0, dc_0, dweights };
     if call.float64 {
-        let layer = call.layer()?;
-        let inputs = Inputs { x: call.input(0), h_0: call.optional(1), c_0: call.c_0() };
-        let gradients = OutputGradients { y: dy.read(), h_n: dh_n.read(), c_n: rest.first().and_then(View::read) };
-        let done = match call.kernel {
-            Kernel::Lstm => lstm::reference::backward(&layer, &inputs, &gradients),
-            Kernel::Gru => gru::reference::backward(&layer, &inputs, &gradients),
-            _ => elman::reference::backward(&layer, call.nonlinearity(), &inputs, &gradients),
-        };
-        let d = done.map_err(refused)?;
-        copy(dx, &d.x);
-        copy(dh_0, &d.h_0);
-        copy(dc_0, &d.c_0);
-        copy(dweight_ih, &d.weight_ih);
-        copy(dweight_hh, &d.weight_hh);
-        copy(dbias_ih, &d.bias_ih);
-        copy(dbias_hh, &d.bias_hh);
-        return Ok(());
+        exact_backward(call, gradients)
+    } else if call.bfloat16 {
+        fast_backward::<Bf16>(call, packed, reserve, gradients)
+    } else {
+        fast_backward::<f32>(call, packed, reserve, gradients)
     }
-    let (layer, packed) = (call.layer()?, &mut packed.recurrent);
+}
+
+fn exact_backward(call: &Call, gradients: Gradients) -> Refused {
+    let Gradients { dy, dh_n, dc_n, dx, dh_0, dc_0, dweights: [dweight_ih, dweight_hh, dbias_ih, dbias_hh], .. } = gradients;
+    let layer = call.layer()?;
+    let inputs = Inputs { x: call.input(0), h_0: call.optional(1), c_0: call.c_0() };
+    let gradients = OutputGradients { y: dy.read(), h_n: dh_n.read(), c_n: dc_n.and_then(View::read) };
+    let done = match call.kernel {
+        Kernel::Lstm => lstm::reference::backward(&layer, &inputs, &gradients),
+        Kernel::Gru => gru::reference::backward(&layer, &inputs, &gradients),
+        _ => elman::reference::backward(&layer, call.nonlinearity(), &inputs, &gradients),
+    };
+    let d = done.map_err(refused)?;
+    copy(dx, &d.x);
+    copy(dh_0, &d.h_0);
+    copy(dc_0, &d.c_0);
+    copy(dweight_ih, &d.weight_ih);
+    copy(dweight_hh, &d.weight_hh);
+    copy(dbias_ih, &d.bias_ih);
+    copy(dbias_hh, &d.bias_hh);
+    Ok(())
+}
+
+fn fast_backward<F: Number>(call: &Call, packed: &mut Packed, reserve: &mut [f32], gradients: Gradients) -> Refused {
+    let Gradients { y, dy, dh_n, dc_n, dx, dh_0, dc_0, dweights: [dweight_ih, dweight_hh, dbias_ih, dbias_hh] } = gradients;
+    let (layer, packed) = (call.layer::<F>()?, &mut packed.recurrent);
     let weight_gradients = dweight_ih.write().zip(dweight_hh.write());
     let buffers = Backward {
         x: call.input(0),
@@ -143,7 +184,7 @@ pub fn backward(
         reserve,
         dy: dy.read(),
         dh_n: dh_n.read(),
-        dc_n: rest.first().and_then(View::read),
+        dc_n: dc_n.and_then(View::read),
         dx: dx.write(),
         dh_0: dh_0.write(),
         dc_0: dc_0.write(),

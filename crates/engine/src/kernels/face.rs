@@ -13,6 +13,7 @@ use std::slice;
 pub struct CCall {
     kernel: i64,
     float64: bool,
+    bfloat16: bool,
     attributes: *const f64,
     attributes_count: i64,
     inputs: *const View,
@@ -42,6 +43,7 @@ impl CCall {
             Ok(Call {
                 kernel: Kernel::numbered(self.kernel).ok_or("there is no such kernel")?,
                 float64: self.float64,
+                bfloat16: self.bfloat16,
                 attributes: array(self.attributes, self.attributes_count),
                 inputs: array(self.inputs, self.inputs_count),
                 version: self.version,
@@ -210,6 +212,7 @@ mod tests {
         let mut call = CCall {
             kernel: 99,
             float64: false,
+            bfloat16: false,
             attributes: std::ptr::null(),
             attributes_count: 0,
             inputs: &raw const x,

@@ -5,7 +5,7 @@ use quarterturn_kernels::mingru::{self, Candidate};
 use quarterturn_kernels::recurrent::Options;
 use quarterturn_kernels::scan::reference::{InputGradients, Inputs, OutputGradients};
 use quarterturn_kernels::scan::{self, Backward, Forward, Shape};
-use quarterturn_kernels::{Error, minlstm};
+use quarterturn_kernels::{Bf16, Error, Number, minlstm};
 
 impl Call<'_> {
     /// How many tensors hold what the gates read; `h_0` and the lengths follow.
@@ -65,7 +65,12 @@ pub fn forward(call: &Call, [y, y_n, _]: &mut [View; MOST_OUTPUTS]) -> Refused {
         copy(y_n, &outputs.y_n);
         return Ok(());
     }
-    let (y_0, y, y_n) = (call.y_0(), y.write().unwrap_or_default(), y_n.write());
+    if call.bfloat16 { fast_forward::<Bf16>(call, y, y_n) } else { fast_forward::<f32>(call, y, y_n) }
+}
+
+fn fast_forward<F: Number>(call: &Call, y: &mut View, y_n: &mut View) -> Refused {
+    let (shape, options, candidate) = (call.shape()?, call.scan_options(), call.candidate());
+    let (y_0, y, y_n) = (call.y_0::<F>(), y.write().unwrap_or_default(), y_n.write());
     match call.kernel {
         Kernel::Scan => {
             let inputs = [call.input(0), call.input(1)];
@@ -79,23 +84,35 @@ pub fn forward(call: &Call, [y, y_n, _]: &mut [View; MOST_OUTPUTS]) -> Refused {
 
 pub fn backward(call: &Call, outputs: &[View], doutputs: &[View], dinputs: &mut [View]) -> Refused {
     let (shape, options, candidate) = (call.shape()?, call.scan_options(), call.candidate());
+    if !call.float64 {
+        return if call.bfloat16 {
+            fast_backward::<Bf16>(call, outputs, doutputs, dinputs)
+        } else {
+            fast_backward::<f32>(call, outputs, doutputs, dinputs)
+        };
+    }
+    let [dy, dy_n] = doutputs else { return Err("outputs are missing".to_owned()) };
+    let (dtensors, rest) = dinputs.split_at_mut(call.tensors());
+    let Some(dy_0) = rest.first_mut() else { return Err("inputs are missing".to_owned()) };
+    let y_0 = call.y_0();
+    let gradients = OutputGradients { y: dy.read(), y_n: dy_n.read() };
+    let one = Inputs { inputs: [call.input(0)], y_0 };
+    match call.kernel {
+        Kernel::Scan => {
+            let inputs = Inputs { inputs: [call.input(0), call.input(1)], y_0 };
+            copy_all(scan::reference::backward(&shape, options, &inputs, &gradients), dtensors, dy_0)
+        }
+        Kernel::MinGru => copy_all(mingru::reference::backward(&shape, options, candidate, &one, &gradients), dtensors, dy_0),
+        _ => copy_all(minlstm::reference::backward(&shape, options, candidate, &one, &gradients), dtensors, dy_0),
+    }
+}
+
+fn fast_backward<F: Number>(call: &Call, outputs: &[View], doutputs: &[View], dinputs: &mut [View]) -> Refused {
+    let (shape, options, candidate) = (call.shape()?, call.scan_options(), call.candidate());
     let ([y, ..], [dy, dy_n]) = (outputs, doutputs) else { return Err("outputs are missing".to_owned()) };
     let (dtensors, rest) = dinputs.split_at_mut(call.tensors());
     let Some(dy_0) = rest.first_mut() else { return Err("inputs are missing".to_owned()) };
-    if call.float64 {
-        let y_0 = call.y_0();
-        let gradients = OutputGradients { y: dy.read(), y_n: dy_n.read() };
-        let one = Inputs { inputs: [call.input(0)], y_0 };
-        return match call.kernel {
-            Kernel::Scan => {
-                let inputs = Inputs { inputs: [call.input(0), call.input(1)], y_0 };
-                copy_all(scan::reference::backward(&shape, options, &inputs, &gradients), dtensors, dy_0)
-            }
-            Kernel::MinGru => copy_all(mingru::reference::backward(&shape, options, candidate, &one, &gradients), dtensors, dy_0),
-            _ => copy_all(minlstm::reference::backward(&shape, options, candidate, &one, &gradients), dtensors, dy_0),
-        };
-    }
-    let (y_0, y, dy, dy_n, dy_0) = (call.y_0(), y.read().unwrap_or_default(), dy.read(), dy_n.read(), dy_0.write());
+    let (y_0, y, dy, dy_n, dy_0) = (call.y_0::<F>(), y.read().unwrap_or_default(), dy.read(), dy_n.read(), dy_0.write());
     match (call.kernel, dtensors) {
         (Kernel::Scan, [da, db]) => {
             let (inputs, dinputs) = ([call.input(0), call.input(1)], [da.write().unwrap_or_default(), db.write().unwrap_or_default()]);

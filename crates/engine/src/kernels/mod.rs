@@ -180,6 +180,7 @@ type Refused<T = ()> = Result<T, String>;
 struct Call<'a> {
     kernel: Kernel,
     float64: bool,
+    bfloat16: bool,
     attributes: &'a [f64],
     inputs: &'a [View],
     version: u64,

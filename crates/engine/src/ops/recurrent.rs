@@ -46,7 +46,7 @@ fn ours(call: &Call, kernel: Kernel, attributes: &[f64], libtorch: bool, only_ou
     let x = call.input(0)?;
     let (kind, here) = (x.f_kind()?, x.device() == Device::Cpu);
     let reached = if here {
-        kind == Kind::Float || (kind == Kind::Double && only_ours)
+        matches!(kind, Kind::Float | Kind::BFloat16) || (kind == Kind::Double && only_ours)
     } else {
         !libtorch && cuda::reaches(kernel, &call.inputs, attributes)
     };
