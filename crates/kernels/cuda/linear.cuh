@@ -103,7 +103,9 @@ struct Lane {
         row = channel / hidden;
         unit = channel % hidden;
         inside = row < shape.batch;
-        length = !inside ? 0 : shape.lengths ? uint64_t(shape.lengths[row]) : time;
+        // Lengths that do not fit, which nobody can refuse here, are cut.
+        const int64_t given = inside && shape.lengths ? shape.lengths[row] : int64_t(time);
+        length = !inside || given < 0 ? 0 : uint64_t(given) < time ? uint64_t(given) : time;
     }
     /// Where a step lies among the rows of a [B, T, …] tensor. From `length` on there are places without a step.
     DEVICE uint64_t place(uint64_t step) const { return row * time + (reverse && step < length ? length - 1 - step : step); }
