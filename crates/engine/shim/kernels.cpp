@@ -1,6 +1,6 @@
 // Our kernels as libtorch operations with gradients: quarterturn::lstm, gru, rnn, scan, mingru, minlstm, highway, residual_norm, residual_mlp,
-// lstm_stack, gru_stack, cross_entropy, batch_norm, delta_rule, paragru, paralstm, slstm; float32 and float64 on the CPU. The arithmetic is in crates/kernels, reached through src/kernels; here are dispatch and one autograd node
-// for all of them.
+// lstm_stack, gru_stack, cross_entropy, batch_norm, delta_rule, paragru, paralstm, slstm; float32 and float64 on the CPU, some on CUDA. The arithmetic is in crates/kernels, reached through
+// src/kernels and src/cuda; here are dispatch and one autograd node for all of them.
 // The library that holds this also loads into Python: torch.ops.load_library(path), torch.ops.quarterturn.lstm(...).
 #include "common.h"
 #include "packed.h"
