@@ -72,13 +72,13 @@ describe('packages', () => {
   })
 
   // The goal for the addon is 8 MB; native byte pairs (tokenizers and its regular expressions) take 2 MB of it, augmentation and new kernels half a MB.
-  test('are small enough: the addon at most 9.5 MB unpacked, its CUDA kernels 3 MB, libtorch at most 115 MB packed', () => {
+  test('are small enough: the addon at most 11 MB unpacked, its CUDA kernels 3 MB, libtorch at most 115 MB packed', () => {
     const [libtorch, addon] = registry.packages
     const size = (wanted: (name: string) => boolean) =>
       readdirSync(addon?.folder as string)
         .filter(wanted)
         .reduce((sum, name) => sum + statSync(join(addon?.folder as string, name)).size, 0)
-    expect(size((name) => !name.endsWith('.fatbin'))).toBeLessThanOrEqual(9.5e6)
+    expect(size((name) => !name.endsWith('.fatbin'))).toBeLessThanOrEqual(11e6)
     expect(size((name) => name.endsWith('.fatbin'))).toBeLessThanOrEqual(3e6)
     expect(statSync(libtorch?.tarball as string).size).toBeLessThanOrEqual(115e6)
   })

@@ -187,16 +187,17 @@ const [x, w1, w2] = [zeros([2, 4]), zeros([6, 4]), zeros([4, 6])]
 const p = zeros([2, 3, 6])
 const f64 = { dtype: 'float64' } as const
 const half = zeros([2, 3, 6], { dtype: 'bfloat16' })
+const whole = zeros([2, 3, 6], { dtype: 'int64' }) as never
 
 test.each<[string, () => unknown, string]>([
   ['gatedScan: a must be [B, T, H], got [2, 4]', () => F.gatedScan(x, x), 'ERR_SHAPE'],
   ['gatedScan: b must be [2, 3, 6], the shape of a, got [2, 4]', () => F.gatedScan(p, x), 'ERR_SHAPE'],
   ['gatedScan: h0 must be [B=2, H=6], got [2, 4]', () => F.gatedScan(p, p, { h: x }), 'ERR_SHAPE'],
   ['gatedScan: every operand must be float32', () => F.gatedScan(p, zeros([2, 3, 6], f64)), 'ERR_DTYPE'],
-  ['gatedScan: a must be float32 or float64, got bfloat16', () => F.gatedScan(half, half), 'ERR_DTYPE'],
+  ['gatedScan: a must be float', () => F.gatedScan(whole, whole), 'ERR_DTYPE'],
   ['minGRU: input must be [B, T, 2H], got [2, 3, 5]', () => F.minGRU(zeros([2, 3, 5])), 'ERR_SHAPE'],
   ['minGRU: h0 must be [B=2, H=3], got [2, 4]', () => F.minGRU(p, { h: x }), 'ERR_SHAPE'],
-  ['minGRU: input must be float32 or float64, got bfloat16', () => F.minGRU(half), 'ERR_DTYPE'],
+  ['minGRU: input must be float', () => F.minGRU(whole), 'ERR_DTYPE'],
   ['minLSTM: input must be [B, T, 3H], got [2, 3, 5]', () => F.minLSTM(zeros([2, 3, 5])), 'ERR_SHAPE'],
   ['minLSTM: every operand must be float32', () => F.minLSTM(p, { h: zeros([2, 2], f64) }), 'ERR_DTYPE'],
   ['highway: weight must be [K, 2D, D], got [6, 4]', () => F.highway(x, w1), 'ERR_SHAPE'],
