@@ -149,7 +149,19 @@ describe('doctor', () => {
     const { ok, findings } = JSON.parse((await cli('doctor', '--json')).out)
     expect(ok).toBe(true)
     expect(findings.map(({ name }: { name: string }) => name)).toEqual([
-      ...['platform', 'node', 'cpu', 'addon', 'libtorch', 'kernels', 'threads', 'cuda', 'cuda kernels', 'compute', 'cache'],
+      ...[
+        'platform',
+        'node',
+        'cpu',
+        'addon',
+        'libtorch',
+        'kernels',
+        'threads',
+        'cuda',
+        'cuda kernels',
+        'compute',
+        'cache',
+      ],
     ])
   })
 })
